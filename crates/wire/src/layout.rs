@@ -1,0 +1,257 @@
+//! Layouts: named, typed fields in wire order, compiled from `schema/*.toml`.
+//!
+//! A [`Layout`] is a data block (series and block type) or the body of a record type. Everything else in this crate walks
+//! these tables: there is no code for a particular record.
+
+/// Layout of one data block or record body.
+#[derive(Debug)]
+pub struct Layout {
+    /// Number of this layout, for tables beside this one; below [`LAYOUT_COUNT`].
+    pub index: u16,
+    /// 1 or 2; 0 for record bodies and the discovery event header.
+    pub series: u8,
+    /// Block type; for a record body the record type.
+    pub number: u32,
+    /// What it is, in the words of the guides.
+    pub title: &'static str,
+    /// Product versions that use it, where known.
+    pub versions: &'static str,
+    /// Where the layout is known from.
+    pub source: &'static str,
+    /// Whether u32 block type and u32 block length come first.
+    pub header: bool,
+    /// Bytes of all fields when every text and list is empty, the header not counted.
+    pub minimum: u32,
+    /// The fields in wire order.
+    pub fields: &'static [Field],
+    by_name: &'static [u16],
+}
+
+impl Layout {
+    /// The position of the field with this canonical name.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        let name_at = |i: &u16| self.fields.get(usize::from(*i)).map_or("", |f| f.name);
+        let found = self.by_name.binary_search_by(|i| name_at(i).cmp(name)).ok()?;
+        self.by_name.get(found).map(|i| usize::from(*i))
+    }
+}
+
+impl Layout {
+    /// The layout of what is only known as bytes: no fields.
+    pub(crate) const fn opaque() -> Layout {
+        Layout {
+            index: u16::MAX,
+            series: 0,
+            number: 0,
+            title: "Opaque",
+            versions: "",
+            source: "",
+            header: false,
+            minimum: 0,
+            fields: &[],
+            by_name: &[],
+        }
+    }
+}
+
+/// Two layouts are the same when they are the same table.
+impl PartialEq for Layout {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index
+    }
+}
+
+impl Eq for Layout {}
+
+/// One field of a layout.
+#[derive(Debug)]
+pub struct Field {
+    /// Canonical name: the same thing has the same name in every version. Empty for the inline block of a record.
+    pub name: &'static str,
+    /// The name Cisco's eNcore prints.
+    pub encore: &'static str,
+    /// How it is written.
+    pub kind: Kind,
+    /// Size in bytes when that does not depend on the data, else 0.
+    pub fixed: u8,
+    /// The field is on the wire only when this earlier field is not 0.
+    pub present_if: Option<u16>,
+    /// The later field whose length in bytes this one holds.
+    pub counts: Option<u16>,
+}
+
+/// How a field is written.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    /// Unsigned integer of 1, 2, 4 or 8 bytes.
+    Uint,
+    /// A fixed run of octets.
+    Hex,
+    /// Sixteen octets, shown 8-4-4-4-12.
+    Uuid,
+    /// Four octets.
+    Ipv4,
+    /// Sixteen octets; IPv4 as `::ffff:a.b.c.d`.
+    Ipv6,
+    /// Six octets.
+    Mac,
+    /// A String block: type 0, length, text.
+    String,
+    /// A BLOB block: type 10 (series 1) or 1 (series 2), length, octets.
+    Blob,
+    /// Octets counted by an earlier field.
+    Counted {
+        /// Position of the field that holds the length.
+        length: u16,
+        /// Text rather than raw octets.
+        text: bool,
+    },
+    /// A nested data block.
+    Block {
+        /// The layout to expect; the block type on the wire decides.
+        expected: &'static Layout,
+        /// Its fields belong to the enclosing record.
+        inline: bool,
+    },
+    /// A List or Generic List block of data blocks.
+    List {
+        /// The layout of items to expect.
+        of: &'static Layout,
+        /// Generic List (31, series 2: 3) rather than List (11, series 2: 2).
+        generic: bool,
+    },
+}
+
+/// Which switch of a collector's configuration governs a record type (eNcore `handler.records`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Connection statistics (`connections`).
+    Connection,
+    /// Discovery events (`rna`).
+    Discovery,
+    /// VPN login and logoff: always wanted.
+    Vpn,
+    /// User activity (`rua`).
+    User,
+    /// Metadata: always decoded, written with `metadata`.
+    Metadata,
+    /// Packets (`packets`).
+    Packet,
+    /// Intrusion events (`intrusion`).
+    Intrusion,
+    /// File and malware events (`core`).
+    File,
+    /// Correlation events (`core`).
+    Correlation,
+    /// Other events (`core`).
+    Event,
+    /// Governed by no switch: written only when listed.
+    None,
+}
+
+/// A record type: what follows the record header.
+#[derive(Debug)]
+pub struct RecordLayout {
+    /// Record type.
+    pub record_type: u16,
+    /// Name in the words of the guides.
+    pub name: &'static str,
+    /// Category word eNcore prints.
+    pub category: &'static str,
+    /// Configuration switch.
+    pub class: Class,
+    /// It names things for other records; it has no event of its own.
+    pub metadata: bool,
+    /// The fields that identify what a metadata record names.
+    pub key: &'static [&'static str],
+    /// The discovery event header comes first.
+    pub discovery_header: bool,
+    /// eNcore writes it without being told.
+    pub default: bool,
+    /// The fields after the discovery event header.
+    pub body: &'static Layout,
+}
+
+impl RecordLayout {
+    /// Whether the 16-byte record header with the archival timestamp is used when the client asked for it.
+    ///
+    /// Events and the extra data type (111) have it, other metadata does not
+    /// (eStreamer Integration Guide 5.3 p.91, 103, 183-185; 5.3.1 p.3-12, 3-31, 4-12).
+    pub fn timestamped(&self) -> bool {
+        !self.metadata || self.record_type == 111
+    }
+
+    /// The layout of the record's inline block, or else the record body itself: where most of its fields are.
+    pub fn main_layout(&self) -> &'static Layout {
+        match self.inline_block() {
+            Some((_, layout)) => layout,
+            None => self.body,
+        }
+    }
+
+    /// The position of the record's inline block and the layout expected there.
+    pub fn inline_block(&self) -> Option<(usize, &'static Layout)> {
+        self.body.fields.iter().enumerate().find_map(|(i, f)| match f.kind {
+            Kind::Block { expected, inline: true } => Some((i, expected)),
+            _ => None,
+        })
+    }
+}
+
+/// The layout of a record type, if it is known.
+pub fn record(record_type: u16) -> Option<&'static RecordLayout> {
+    let index = *RECORD_BY_TYPE.get(usize::from(record_type))?;
+    RECORDS.get(usize::from(index))
+}
+
+/// All known record types in rising order.
+pub fn records() -> &'static [RecordLayout] {
+    &RECORDS
+}
+
+/// The layout of a data block, if it is known. `series` is 1 or 2.
+#[inline]
+pub fn block(series: u8, block_type: u32) -> Option<&'static Layout> {
+    let table: &[Option<&'static Layout>] = if series == 1 { &SERIES_1 } else { &SERIES_2 };
+    table.get(usize::try_from(block_type).ok()?).copied().flatten()
+}
+
+/// All known data blocks.
+pub fn blocks() -> impl Iterator<Item = &'static Layout> {
+    SERIES_1.iter().chain(&SERIES_2).filter_map(|l| *l)
+}
+
+/// The discovery event header (eStreamer Integration Guide 5.3.1 p.4-32): first in discovery, connection and user records.
+pub static DISCOVERY_HEADER: &Layout = &DISCOVERY_HEADER_LAYOUT;
+
+use crate::names::{NameKey, NameTable};
+use crate::request::{EventType, EventVersion, Flag, Version};
+use crate::resolution::{Lookup, Named, Store};
+
+include!(concat!(env!("OUT_DIR"), "/tables.rs"));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_layout_finds_its_own_fields_and_has_its_own_index() {
+        let mut seen = vec![false; LAYOUT_COUNT];
+        let bodies = records().iter().map(|r| r.body);
+        for layout in blocks().chain(bodies).chain([DISCOVERY_HEADER]) {
+            assert!(!std::mem::replace(&mut seen[usize::from(layout.index)], true), "{}", layout.title);
+            for (i, field) in layout.fields.iter().enumerate().filter(|(_, f)| !f.name.is_empty()) {
+                assert_eq!(layout.position(field.name), Some(i), "{} {}", layout.title, field.name);
+            }
+            assert_eq!(layout.position("no such field"), None);
+        }
+        assert!(seen.iter().all(|s| *s));
+    }
+
+    #[test]
+    fn unknown_numbers_have_no_layout() {
+        assert!(record(0).is_none() && record(3000).is_none() && record(u16::MAX).is_none());
+        assert!(block(1, u32::MAX).is_none() && block(2, 0).is_none());
+        assert_eq!(block(1, 174).map(|l| l.title), Some("Connection Statistics"));
+    }
+}

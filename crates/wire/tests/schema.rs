@@ -1,0 +1,202 @@
+//! Laws over the whole schema: what is encoded decodes to the same, and no bytes bring the decoder down.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use proptest::prelude::*;
+use wire::decode::Decoder;
+use wire::event::{Block, Event, Value};
+use wire::layout::{self, Kind, Layout};
+use wire::record::RecordHeader;
+
+/// A small random number generator: proptest gives the seed, so failures shrink to a seed and a layout.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    fn octets(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| self.next() as u8).collect()
+    }
+}
+
+fn random_block(layout: &'static Layout, dice: &mut Dice) -> Block {
+    let mut block = Block::new(layout);
+    for (i, field) in layout.fields.iter().enumerate() {
+        // Conditions are set below; lengths follow from what they count.
+        if field.counts.is_some() || field.present_if.is_some() {
+            continue;
+        }
+        let value = match field.kind {
+            Kind::Uint => Value::Uint(dice.next() >> (64 - 8 * u32::from(field.fixed))),
+            Kind::Hex | Kind::Uuid | Kind::Ipv4 | Kind::Ipv6 | Kind::Mac => {
+                Value::Octets(dice.octets(field.fixed.into()))
+            }
+            Kind::String | Kind::Blob => {
+                let n = dice.next() as usize % 40;
+                Value::Octets(dice.octets(n))
+            }
+            Kind::Counted { length, .. } => {
+                let most = if layout.fields[usize::from(length)].fixed == 1 { 200 } else { 300 };
+                let n = dice.next() as usize % most;
+                Value::Octets(dice.octets(n))
+            }
+            Kind::Block { expected, .. } => Value::Block(random_block(expected, dice)),
+            Kind::List { of, .. } => Value::List((0..dice.next() % 3).map(|_| random_block(of, dice)).collect()),
+        };
+        block.set_at(i, value);
+    }
+    for (i, field) in layout.fields.iter().enumerate() {
+        if let Some(condition) = field.present_if
+            && block.value(condition.into()) != &Value::Uint(0)
+        {
+            let octets = dice.octets(field.fixed.into());
+            block.set_at(i, octets.as_slice());
+        }
+    }
+    block
+}
+
+fn random_event(record_type: u16, dice: &mut Dice) -> Event {
+    let mut event = Event::new(record_type).unwrap();
+    *event.main_mut() = random_block(event.record().main_layout(), dice);
+    if let Some(header) = event.discovery_mut() {
+        *header = random_block(layout::DISCOVERY_HEADER, dice);
+    }
+    event
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn every_block_encodes_and_decodes_to_the_same(seed: u64) {
+        let mut decoder = Decoder::new();
+        for layout in layout::blocks() {
+            let mut bytes = Vec::new();
+            random_block(layout, &mut Dice(seed)).encode(&mut bytes);
+            let view = decoder.decode_block(layout.series, &bytes);
+            prop_assert_eq!(view.layout(), Some(layout));
+            prop_assert_eq!(view.read(), layout.fields.len());
+            prop_assert_eq!(view.trailing().len(), 0);
+            let mut again = Vec::new();
+            Block::from(view).encode(&mut again);
+            prop_assert!(decoder.problem().is_none(), "{:?}", decoder.problem());
+            prop_assert_eq!(&again, &bytes, "{} {}", layout.series, layout.number);
+        }
+    }
+
+    #[test]
+    fn every_record_encodes_and_decodes_to_the_same(seed: u64, second: Option<u32>) {
+        let mut decoder = Decoder::new();
+        for record in layout::records() {
+            let event = random_event(record.record_type, &mut Dice(seed));
+            let mut bytes = Vec::new();
+            event.encode(second, &mut bytes);
+            let decoded = decoder.decode(&bytes).unwrap();
+            prop_assert!(decoded.problem().is_none(), "{:?}", decoded.problem());
+            prop_assert_eq!(decoded.header.timestamp, second.filter(|_| record.timestamped()));
+            let mut again = Vec::new();
+            Event::try_from(&decoded).unwrap().encode(second, &mut again);
+            prop_assert_eq!(&again, &bytes, "record {}", record.record_type);
+        }
+    }
+
+    #[test]
+    fn a_record_cut_anywhere_gives_what_was_read_and_names_the_place(seed: u64) {
+        let mut decoder = Decoder::new();
+        for record in layout::records() {
+            let mut bytes = Vec::new();
+            random_event(record.record_type, &mut Dice(seed)).encode(Some(1), &mut bytes);
+            let whole = bytes.len();
+            let header = RecordHeader::parse(&bytes).unwrap().size;
+            // Cut inside, with a record length that agrees: what a server that lost the tail would send.
+            for cut in [whole - 1, header + (whole - header) / 2, header] {
+                let mut short = bytes[..cut.max(header)].to_vec();
+                let length = (short.len() - header) as u32;
+                short[4..8].copy_from_slice(&length.to_be_bytes());
+                let decoded = decoder.decode(&short).unwrap();
+                let empty = record.body.fields.is_empty() && !record.discovery_header;
+                if short.len() < whole && !empty {
+                    let problem = decoded.problem().expect("a cut record has a problem");
+                    prop_assert!(problem.offset <= short.len());
+                    prop_assert_eq!(problem.record, record.record_type);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_bring_the_decoder_down(record in 0u16..720, mut body in proptest::collection::vec(any::<u8>(), 0..600), small: bool) {
+        if small {
+            // Small numbers look like lengths and block types: they get deeper than noise.
+            body.iter_mut().enumerate().for_each(|(i, b)| *b = if i % 4 == 3 { *b % 40 } else { 0 });
+        }
+        let mut bytes = [&u32::from(record).to_be_bytes()[..], &(body.len() as u32).to_be_bytes()].concat();
+        bytes.extend(&body);
+        let mut decoder = Decoder::new();
+        let decoded = decoder.decode(&bytes).unwrap();
+        if let Ok(event) = Event::try_from(&decoded) {
+            let mut out = Vec::new();
+            event.encode(None, &mut out);
+            prop_assert!(out.len() <= 4096 + 20 * bytes.len());
+        }
+    }
+}
+
+#[test]
+fn unknown_records_and_blocks_are_opaque() {
+    let mut decoder = Decoder::new();
+    let bytes = [0, 0, 0x0b, 0xb8, 0, 0, 0, 3, 1, 2, 3];
+    let record = decoder.decode(&bytes).unwrap();
+    assert!(record.layout.is_none() && record.opaque() && record.body().bytes() == [1, 2, 3]);
+    // Record 400 with a block type of tomorrow.
+    let mut bytes = vec![0, 0, 1, 0x90, 0, 0, 0, 12, 0, 0, 0, 99, 0, 0, 0, 12, 7, 7, 7, 7];
+    let record = decoder.decode(&bytes).unwrap();
+    assert!(record.layout.is_some() && record.opaque() && record.problem().is_none());
+    assert_eq!((record.main().block_type(), record.main().bytes().len()), (99, 12));
+    // A block that a newer product made longer keeps its tail.
+    let mut event = Event::new(123).unwrap();
+    event.set("id", 7u32).unwrap().set("name", "fw").unwrap();
+    bytes.clear();
+    event.encode(None, &mut bytes);
+    bytes.extend([0xaa, 0xbb]);
+    bytes[7] += 2;
+    let record = decoder.decode(&bytes).unwrap();
+    assert_eq!((record.main().trailing(), record.uint("id")), (&[0xaa, 0xbb][..], Some(7)));
+}
+
+#[test]
+fn deep_nesting_ends() {
+    // A list in a list in a list: series 1, block 139 (host profile) has lists; a hostile peer nests them for ever.
+    let mut bytes = vec![0; 8];
+    for _ in 0..2000 {
+        let length = (bytes.len() + 8) as u32;
+        bytes = [&11u32.to_be_bytes()[..], &length.to_be_bytes(), &bytes].concat();
+    }
+    let length = bytes.len() as u32;
+    let item = [&10u32.to_be_bytes()[..], &length.to_be_bytes(), &bytes].concat();
+    let _ = Decoder::new().decode(&item).unwrap().problem();
+}
+
+#[test]
+fn converting_up_and_down_keeps_what_both_have() {
+    let (old, new) = (layout::block(1, 160).unwrap(), layout::block(1, 174).unwrap());
+    let mut event = Event::new(71).unwrap();
+    *event.main_mut() = random_block(new, &mut Dice(42));
+    let before = event.clone();
+    event.convert(old);
+    assert_eq!(event.main().layout(), old);
+    event.convert(new);
+    for field in new.fields.iter().filter(|f| old.position(f.name).is_some()) {
+        assert_eq!(event.main().named(field.name), before.main().named(field.name), "{}", field.name);
+    }
+    for field in new.fields.iter().filter(|f| old.position(f.name).is_none()) {
+        assert_eq!(event.main().named(field.name), Some(&Value::Unset), "{}", field.name);
+    }
+}
