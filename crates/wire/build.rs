@@ -133,7 +133,9 @@ struct Lookup {
 #[serde(deny_unknown_fields)]
 struct Named {
     r#as: String,
+    #[serde(default)]
     table: String,
+    rule: Option<String>,
     key: Vec<String>,
 }
 
@@ -520,12 +522,32 @@ fn emit_resolution(out: &mut String, known: &Known, records: &Records, file: &Re
         }
         let mut names = String::new();
         for n in &l.names {
-            let _ = write!(names, "Named{{name:{:?},table:{:?},key:&{:?}}},", n.r#as, n.table, n.key);
+            let rule = rule(n.rule.as_deref())?;
+            let _ = write!(names, "Named{{name:{:?},table:{:?},rule:{rule},key:&{:?}}},", n.r#as, n.table, n.key);
         }
         let _ = write!(out, "Lookup{{records:&{:?},names:&[{names}]}},", l.records);
     }
     out.push_str("];\n");
     Ok(())
+}
+
+fn rule(name: Option<&str>) -> Result<&'static str> {
+    Ok(match name {
+        None => "Rule::Lookup",
+        Some("bits") => "Rule::Bits",
+        Some("na-when-zero") => "Rule::NaWhenZero",
+        Some("is-set") => "Rule::IsSet",
+        Some("impact-level") => "Rule::ImpactLevel",
+        Some("alert-text") => "Rule::AlertText",
+        Some("packet") => "Rule::Packet",
+        Some("payload") => "Rule::Payload",
+        Some("extra-data-address") => "Rule::ExtraDataAddress",
+        Some("extra-data-uri") => "Rule::ExtraDataUri",
+        Some("copy") => "Rule::Copy",
+        Some("address") => "Rule::Address",
+        Some("discovery-event") => "Rule::DiscoveryEvent",
+        Some(other) => return Err(format!("resolution: unknown rule {other}")),
+    })
 }
 
 fn emit_names(out: &mut String, names: &BTreeMap<String, BTreeMap<String, String>>) -> Result<()> {

@@ -226,7 +226,7 @@ pub static DISCOVERY_HEADER: &Layout = &DISCOVERY_HEADER_LAYOUT;
 
 use crate::names::{NameKey, NameTable};
 use crate::request::{EventType, EventVersion, Flag, Version};
-use crate::resolution::{Lookup, Named, Store};
+use crate::resolution::{Lookup, Named, Rule, Store};
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 

@@ -24,15 +24,48 @@ pub struct Lookup {
     pub names: &'static [Named],
 }
 
-/// `name = table[key]`.
+/// `name = table[key]`, or another rule over the fields `key` names.
 #[derive(Debug)]
 pub struct Named {
     /// Name of the resolved value.
     pub name: &'static str,
-    /// Name of the table.
+    /// Name of the table; empty when the rule needs none.
     pub table: &'static str,
+    /// How the value is made.
+    pub rule: Rule,
     /// Fields that make the key; a dot leads into a nested block or the first item of a list.
     pub key: &'static [&'static str],
+}
+
+/// How a resolved value is made from fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// `table[key]`.
+    Lookup,
+    /// `table[key]`; when the whole number has no name, the names of its bits joined by `, `.
+    Bits,
+    /// `table[key]`; `N/A` when the last field is 0.
+    NaWhenZero,
+    /// `Yes` when the field is not 0, else `No`.
+    IsSet,
+    /// Impact level 0 to 4 from the bits of the impact flags (eStreamer Integration Guide 5.3 p.80).
+    ImpactLevel,
+    /// The text inside `[Impact: …]` of an impact alert, else all of it with double quotes made single.
+    AlertText,
+    /// A packet in hex.
+    Packet,
+    /// What a packet carries above TCP or UDP, in hex; second field: link type.
+    Payload,
+    /// The address of extra data that is one; fields: type, blob.
+    ExtraDataAddress,
+    /// The text of extra data that is a URI; fields: type, blob.
+    ExtraDataUri,
+    /// The field itself.
+    Copy,
+    /// The field as an address.
+    Address,
+    /// What event type and subtype of the discovery event header mean.
+    DiscoveryEvent,
 }
 
 /// What metadata records store.

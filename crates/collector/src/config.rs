@@ -1,0 +1,517 @@
+//! The collector's configuration: eNcore's `estreamer.conf`, read as it is.
+//!
+//! Keys eNcore has and this collector does not need are accepted; unknown ones are warned about, except those with
+//! `comment` in their name, which is how eNcore's file carries comments. Relative paths count from the folder of the
+//! file, as eNcore's counted from the folder it was started in.
+
+use crate::select::Selection;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use thiserror::Error;
+use wire::request::{Start, flag};
+
+/// A configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The folder relative paths count from.
+    pub folder: PathBuf,
+    /// The management center.
+    pub server: Server,
+    /// Where to begin at the first start. Later starts go on where the checkpoint ends.
+    pub start: Start,
+    /// Time for TCP and TLS to connect.
+    pub connect_timeout: Duration,
+    /// Request flags.
+    pub flags: u32,
+    /// Which records are written.
+    pub selection: Selection,
+    /// Where records go, and how.
+    pub outputs: Vec<Output>,
+    /// Log level: a level name of `tracing`.
+    pub log_level: &'static str,
+    /// Log file, if one is wanted.
+    pub log_file: Option<PathBuf>,
+    /// The monitor line.
+    pub monitor: Monitor,
+    /// What deserves a warning.
+    pub warnings: Vec<String>,
+}
+
+/// Where the management center is and how to prove who we are.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The PKCS#12 file the management center issued.
+    pub pkcs12: PathBuf,
+    /// Its password.
+    pub password: Option<Secret>,
+}
+
+/// A password; it never prints itself.
+#[derive(Clone)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// One format and one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Name of the format: `json`.
+    pub adapter: String,
+    /// Stream URI.
+    pub uri: String,
+    /// Lines a file holds before the next one begins; `None` = one file for ever.
+    pub lines_per_file: Option<usize>,
+}
+
+/// What the monitor line says, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Monitor {
+    /// Time between lines.
+    pub period: Duration,
+    /// It says how many records were handled.
+    pub handled: bool,
+    /// It says how far in time the stream is.
+    pub bookmark: bool,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path} cannot be read: {source}. Name the right file with --config, or write one: the README has an example")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The file is no JSON.
+    #[error("{path}, line {line}, column {column}: {message}. The file must be JSON, as eNcore writes it")]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// A key is missing.
+    #[error("{path}: {key} is missing: {wanted}")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// The key with its parents.
+        key: String,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// A value is of no use.
+    #[error("{path}: {key} is {value}, but it must be {wanted}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The key with its parents.
+        key: String,
+        /// The value found.
+        value: String,
+        /// What belongs there.
+        wanted: &'static str,
+    },
+    /// `enabled` is false.
+    #[error("{0}: enabled is false, so there is nothing to do. Set it to true to collect")]
+    Disabled(PathBuf),
+}
+
+impl Config {
+    /// Reads a file. A relative path is taken from the current folder.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Config::parse(&text, path, folder)
+    }
+
+    /// Reads text; `path` is what errors call it.
+    pub fn parse(text: &str, path: &Path, folder: PathBuf) -> Result<Config, ConfigError> {
+        let root: Value = serde_json::from_str(text).map_err(|e| ConfigError::Syntax {
+            path: path.into(),
+            line: e.line(),
+            column: e.column(),
+            message: e.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
+        })?;
+        let mut reader = Reader { path, warnings: Vec::new() };
+        let mut config = reader.config(&root, folder)?;
+        config.warnings = reader.warnings;
+        Ok(config)
+    }
+
+    /// The state file of this configuration: checkpoint and metadata.
+    pub fn state_file(&self) -> PathBuf {
+        self.folder.join(format!("{}-{}_state.db", self.server.host.replace([':', '/'], "_"), self.server.port))
+    }
+}
+
+struct Reader<'a> {
+    path: &'a Path,
+    warnings: Vec<String>,
+}
+
+/// An object of the file and its place in it.
+struct Object<'a> {
+    map: &'a Map<String, Value>,
+    place: String,
+}
+
+impl<'a> Object<'a> {
+    fn key(&self, name: &str) -> String {
+        if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
+    }
+
+    fn value(&self, name: &str) -> Option<&'a Value> {
+        self.map.get(name).filter(|v| !v.is_null())
+    }
+}
+
+impl Reader<'_> {
+    fn config(&mut self, root: &Value, folder: PathBuf) -> Result<Config, ConfigError> {
+        let map = root.as_object().ok_or_else(|| self.wrong("the file", root, "a JSON object"))?;
+        let root = Object { map, place: String::new() };
+        self.known(
+            &root,
+            &[
+                "enabled", "connectTimeout", "responseTimeout", "start", "workerProcesses", "batchSize", "queueSize",
+                "maxQueueSize", "alwaysAttemptToContinue", "conditions", "monitor", "logging", "subscription", "handler",
+                "password",
+            ],
+        );
+        if !self.flag(&root, "enabled", true)? {
+            return Err(ConfigError::Disabled(self.path.into()));
+        }
+        let subscription = self.section(&root, "subscription", "the section with servers and records")?;
+        self.known(&subscription, &["servers", "records"]);
+        let handler = self.section(&root, "handler", "the section with records and outputters")?;
+        self.known(&handler, &["records", "outputters", "output@comment"]);
+        let (log_level, log_file) = self.logging(&root, &folder)?;
+        Ok(Config {
+            server: self.server(&root, &subscription, &folder)?,
+            start: match self.number(&root, "start", 2, "0 (oldest data), 1 (from now on) or 2 (where it ended)")? {
+                0 | 2 => Start::Genesis,
+                1 => Start::Now,
+                _ => return Err(self.wrong("start", &root.map["start"], "0 (oldest data), 1 (from now on) or 2 (where it ended)")),
+            },
+            connect_timeout: Duration::from_secs(self.number(&root, "connectTimeout", 10, "a number of seconds")?.clamp(1, 600)),
+            flags: self.flags(&subscription)?,
+            selection: self.selection(&handler)?,
+            outputs: self.outputs(&handler)?,
+            log_level,
+            log_file,
+            monitor: self.monitor(&root)?,
+            warnings: Vec::new(),
+            folder,
+        })
+    }
+
+    fn server(&mut self, root: &Object<'_>, subscription: &Object<'_>, folder: &Path) -> Result<Server, ConfigError> {
+        let key = subscription.key("servers");
+        let wanted = "a list with the management center: [{\"host\": …, \"port\": 8302, \"pkcs12Filepath\": …}]";
+        let list = match subscription.value("servers") {
+            None => return Err(self.missing(key, wanted)),
+            Some(value) => value.as_array().ok_or_else(|| self.wrong(&key, value, wanted))?,
+        };
+        if list.len() > 1 {
+            self.warnings.push(format!("{key} has {} entries; only the first is used", list.len()));
+        }
+        let place = format!("{key}[0]");
+        let first = list.first().ok_or_else(|| self.missing(place.clone(), wanted))?;
+        let map = first.as_object().ok_or_else(|| self.wrong(&place, first, wanted))?;
+        let server = Object { map, place };
+        self.known(&server, &["host", "port", "pkcs12Filepath", "tlsVersion", "password"]);
+        let host = self.text(&server, "host", "the name or address of the management center")?;
+        if host.is_empty() || host == "1.2.3.4" {
+            let value = Value::from(host);
+            return Err(self.wrong(&server.key("host"), &value, "the name or address of the management center (this is the placeholder of the sample file)"));
+        }
+        let port = self.number(&server, "port", 8302, "a TCP port, 1 to 65535")?;
+        let port = u16::try_from(port).ok().filter(|p| *p != 0);
+        let port = port.ok_or_else(|| self.wrong(&server.key("port"), &server.map["port"], "a TCP port, 1 to 65535"))?;
+        let password = [server.value("password"), root.value("password")].into_iter().flatten().next();
+        let password = match password {
+            None => None,
+            Some(Value::String(text)) => Some(Secret(text.clone())).filter(|s| !s.0.is_empty()),
+            Some(_) => return Err(self.wrong(&server.key("password"), &Value::from("(hidden)"), "a text")),
+        };
+        let pkcs12 = folder.join(self.text(&server, "pkcs12Filepath", "the PKCS#12 file the management center issued")?);
+        Ok(Server { host, port, pkcs12, password })
+    }
+
+    fn flags(&mut self, subscription: &Object<'_>) -> Result<u32, ConfigError> {
+        let records = self.optional_section(subscription, "records")?;
+        let names = [
+            ("packetData", flag::PACKETS),
+            ("impactEventAlerts", flag::IMPACT_ALERTS),
+            ("intrusion", flag::INTRUSION),
+            ("metadata", flag::METADATA),
+            ("archiveTimestamps", flag::ARCHIVAL_TIMESTAMP),
+            ("eventExtraData", flag::EXTRA_DATA),
+            ("extended", flag::EXTENDED),
+        ];
+        let Some(records) = records else { return Ok(names.iter().fold(0, |all, (_, bit)| all | bit)) };
+        let known: Vec<&str> = names.iter().map(|n| n.0).chain(["packetEncoding", "includeOriginalPacket", "connection"]).collect();
+        self.known(&records, &known);
+        let mut flags = 0;
+        for (name, bit) in names {
+            if self.flag(&records, name, true)? {
+                flags |= bit;
+            }
+        }
+        if flags & flag::ARCHIVAL_TIMESTAMP == 0 {
+            self.warnings.push(format!(
+                "{} is false: without archival timestamps a restart cannot go on where it ended and repeats everything",
+                records.key("archiveTimestamps")
+            ));
+        }
+        Ok(flags)
+    }
+
+    fn selection(&mut self, handler: &Object<'_>) -> Result<Selection, ConfigError> {
+        let Some(records) = self.optional_section(handler, "records")? else { return Ok(Selection::default()) };
+        self.known(&records, &["core", "metadata", "connections", "packets", "intrusion", "rua", "rna", "include", "exclude", "flows"]);
+        Ok(Selection {
+            core: self.flag(&records, "core", true)?,
+            metadata: self.flag(&records, "metadata", true)?,
+            connections: self.flag(&records, "connections", true)?,
+            packets: self.flag(&records, "packets", true)?,
+            intrusion: self.flag(&records, "intrusion", true)?,
+            rua: self.flag(&records, "rua", true)?,
+            rna: self.flag(&records, "rna", true)?,
+            include: self.record_types(&records, "include")?,
+            exclude: self.record_types(&records, "exclude")?,
+        })
+    }
+
+    fn record_types(&self, object: &Object<'_>, name: &str) -> Result<Vec<u16>, ConfigError> {
+        let wanted = "a list of record types, for example [71, 400]";
+        let Some(value) = object.value(name) else { return Ok(Vec::new()) };
+        let list = value.as_array().ok_or_else(|| self.wrong(&object.key(name), value, wanted))?;
+        let number = |v: &Value| v.as_u64().and_then(|n| u16::try_from(n).ok());
+        list.iter().map(|v| number(v).ok_or_else(|| self.wrong(&object.key(name), v, wanted))).collect()
+    }
+
+    fn outputs(&mut self, handler: &Object<'_>) -> Result<Vec<Output>, ConfigError> {
+        let wanted = "a list of outputters: [{\"adapter\": \"json\", \"enabled\": true, \"stream\": {\"uri\": …}}]";
+        let key = handler.key("outputters");
+        let list = match handler.value("outputters") {
+            None => return Err(self.missing(key, wanted)),
+            Some(value) => value.as_array().ok_or_else(|| self.wrong(&key, value, wanted))?,
+        };
+        let mut outputs = Vec::new();
+        for (i, entry) in list.iter().enumerate() {
+            let place = format!("{key}[{i}]");
+            let map = entry.as_object().ok_or_else(|| self.wrong(&place, entry, wanted))?;
+            let entry = Object { map, place };
+            self.known(&entry, &["name", "adapter", "enabled", "passthru", "stream"]);
+            if !self.flag(&entry, "enabled", true)? {
+                continue;
+            }
+            let adapter = self.text(&entry, "adapter", "the name of a format: json")?;
+            if adapter != "json" {
+                return Err(self.wrong(&entry.key("adapter"), &Value::from(adapter), "json (the other formats are not there yet)"));
+            }
+            let stream = self.section(&entry, "stream", "where the lines go: {\"uri\": …}")?;
+            self.known(&stream, &["uri", "options"]);
+            let uri = self.text(&stream, "uri", "a stream URI, for example relfile:///data/json/encore.{0}.json or stdout://")?;
+            let lines_per_file = match self.optional_section(&stream, "options")? {
+                None => Some(10_000),
+                Some(options) => {
+                    self.known(&options, &["rotate", "maxLogs"]);
+                    let lines = self.number(&options, "maxLogs", 10_000, "a number of records, at least 1")?.max(1);
+                    self.flag(&options, "rotate", true)?.then_some(usize::try_from(lines).unwrap_or(usize::MAX))
+                }
+            };
+            outputs.push(Output { adapter, uri, lines_per_file });
+        }
+        if outputs.is_empty() {
+            self.warnings.push(format!("{key} has no enabled entry: records are read and dropped"));
+        }
+        Ok(outputs)
+    }
+
+    fn logging(&mut self, root: &Object<'_>, folder: &Path) -> Result<(&'static str, Option<PathBuf>), ConfigError> {
+        let Some(logging) = self.optional_section(root, "logging")? else { return Ok(("info", None)) };
+        self.known(&logging, &["filepath", "stdOut", "stdErr", "level", "levelOptions", "format"]);
+        let level = match logging.value("level") {
+            None => "info",
+            Some(Value::String(level)) => match level.to_ascii_uppercase().as_str() {
+                "FATAL" | "ERROR" => "error",
+                "WARNING" | "WARN" => "warn",
+                "INFO" => "info",
+                "DEBUG" => "debug",
+                "VERBOSE" | "TRACE" => "trace",
+                _ => return Err(self.wrong(&logging.key("level"), &logging.map["level"], "FATAL, ERROR, WARNING, INFO, DEBUG, VERBOSE or TRACE")),
+            },
+            Some(other) => return Err(self.wrong(&logging.key("level"), other, "FATAL, ERROR, WARNING, INFO, DEBUG, VERBOSE or TRACE")),
+        };
+        let file = match logging.value("filepath") {
+            Some(Value::String(text)) if !text.is_empty() => Some(folder.join(text)),
+            _ => None,
+        };
+        Ok((level, file))
+    }
+
+    fn monitor(&mut self, root: &Object<'_>) -> Result<Monitor, ConfigError> {
+        let default = Monitor { period: Duration::from_secs(120), handled: true, bookmark: false };
+        let Some(monitor) = self.optional_section(root, "monitor")? else { return Ok(default) };
+        self.known(&monitor, &["period", "handled", "bookmark", "velocity", "subscribed", "details"]);
+        let period = self.number(&monitor, "period", 120, "a number of seconds, at least 1")?;
+        Ok(Monitor {
+            period: Duration::from_secs(period.max(1)),
+            handled: self.flag(&monitor, "handled", true)?,
+            bookmark: self.flag(&monitor, "bookmark", false)?,
+        })
+    }
+
+    fn optional_section<'a>(&self, parent: &Object<'a>, name: &str) -> Result<Option<Object<'a>>, ConfigError> {
+        let Some(value) = parent.value(name) else { return Ok(None) };
+        let map = value.as_object().ok_or_else(|| self.wrong(&parent.key(name), value, "an object: { … }"))?;
+        Ok(Some(Object { map, place: parent.key(name) }))
+    }
+
+    fn section<'a>(&self, parent: &Object<'a>, name: &str, wanted: &'static str) -> Result<Object<'a>, ConfigError> {
+        self.optional_section(parent, name)?.ok_or_else(|| self.missing(parent.key(name), wanted))
+    }
+
+    fn text(&self, object: &Object<'_>, name: &str, wanted: &'static str) -> Result<String, ConfigError> {
+        match object.value(name) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            Some(other) => Err(self.wrong(&object.key(name), other, wanted)),
+            None => Err(self.missing(object.key(name), wanted)),
+        }
+    }
+
+    fn number(&self, object: &Object<'_>, name: &str, default: u64, wanted: &'static str) -> Result<u64, ConfigError> {
+        match object.value(name) {
+            None => Ok(default),
+            Some(value) => match (value.as_u64(), value.as_f64()) {
+                (Some(n), _) => Ok(n),
+                // eNcore takes fractions of seconds; a whole one is the least that makes sense.
+                (None, Some(f)) if f > 0.0 && f < 1e12 => Ok(f.ceil() as u64),
+                _ => Err(self.wrong(&object.key(name), value, wanted)),
+            },
+        }
+    }
+
+    fn flag(&self, object: &Object<'_>, name: &str, default: bool) -> Result<bool, ConfigError> {
+        match object.value(name) {
+            None => Ok(default),
+            Some(Value::Bool(b)) => Ok(*b),
+            Some(other) => Err(self.wrong(&object.key(name), other, "true or false")),
+        }
+    }
+
+    fn known(&mut self, object: &Object<'_>, names: &[&str]) {
+        for key in object.map.keys().filter(|k| !k.contains("comment") && !names.contains(&k.as_str())) {
+            self.warnings.push(format!("{} is no key this collector knows; it is ignored", object.key(key)));
+        }
+    }
+
+    fn missing(&self, key: String, wanted: &'static str) -> ConfigError {
+        ConfigError::Missing { path: self.path.into(), key, wanted }
+    }
+
+    fn wrong(&self, key: &str, value: &Value, wanted: &'static str) -> ConfigError {
+        let mut value = value.to_string();
+        if value.len() > 80 {
+            value = value.chars().take(77).chain("...".chars()).collect();
+        }
+        ConfigError::Value { path: self.path.into(), key: key.into(), value, wanted }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = r#"{
+        "connectTimeout": 10, "responseTimeout": 2, "enabled": true, "start": 2, "workerProcesses": 4,
+        "start@comment": "0 = genesis, 1 = now, 2 = bookmark",
+        "monitor": {"period": 60, "bookmark": true, "handled": true, "subscribed": true, "velocity": false},
+        "logging": {"level": "INFO", "filepath": "estreamer.log", "stdOut": true, "format": "%(asctime)s"},
+        "subscription": {
+            "servers": [{"host": "fmc.example.com", "port": 8302, "pkcs12Filepath": "client.pkcs12", "tlsVersion": 1.2}],
+            "records": {"packetData": true, "extended": true, "metadata": true, "eventExtraData": true,
+                        "impactEventAlerts": true, "intrusion": true, "archiveTimestamps": true}
+        },
+        "handler": {
+            "records": {"core": true, "metadata": false, "packets": true, "connections": true, "rua": true, "rna": true,
+                        "intrusion": true, "include": [18], "exclude": []},
+            "outputters": [
+                {"name": "JSON", "adapter": "json", "enabled": true,
+                 "stream": {"uri": "relfile:///data/json/encore.{0}.json", "options": {"rotate": true, "maxLogs": 5000}}},
+                {"name": "CEF", "adapter": "cef", "enabled": false, "stream": {"uri": "udp://1.2.3.5:514"}}
+            ]
+        }
+    }"#;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("estreamer.conf"), PathBuf::from("/opt/encore"))
+    }
+
+    #[test]
+    fn a_configuration_of_encore_is_read_as_it_is() {
+        let config = parse(SAMPLE).unwrap();
+        assert_eq!(config.warnings, Vec::<String>::new());
+        assert_eq!((config.server.host.as_str(), config.server.port), ("fmc.example.com", 8302));
+        assert_eq!(config.server.pkcs12, Path::new("/opt/encore/client.pkcs12"));
+        assert_eq!(config.flags, 0x4890_0061);
+        assert_eq!(config.state_file(), Path::new("/opt/encore/fmc.example.com-8302_state.db"));
+        assert!(!config.selection.metadata && config.selection.include == [18]);
+        let output = Output { adapter: "json".into(), uri: "relfile:///data/json/encore.{0}.json".into(), lines_per_file: Some(5000) };
+        assert_eq!(config.outputs, [output]);
+        assert_eq!(config.monitor.period, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn errors_name_file_key_value_and_what_is_allowed() {
+        let cases = [
+            ("\"port\": 8302", "\"port\": \"x\"", "estreamer.conf: subscription.servers[0].port is \"x\", but it must be a TCP port, 1 to 65535"),
+            ("\"port\": 8302", "\"port\": 0", "subscription.servers[0].port is 0"),
+            ("\"start\": 2", "\"start\": 7", "start is 7"),
+            ("fmc.example.com", "1.2.3.4", "placeholder"),
+            ("\"level\": \"INFO\"", "\"level\": \"LOUD\"", "logging.level is \"LOUD\""),
+            ("\"adapter\": \"json\"", "\"adapter\": \"jso\"", "handler.outputters[0].adapter is \"jso\""),
+            ("\"include\": [18]", "\"include\": [70000]", "handler.records.include is 70000"),
+            ("\"enabled\": true, \"start\"", "\"enabled\": false, \"start\"", "enabled is false"),
+            ("\"handler\": {", "\"handle\": {", "handler is missing"),
+            ("\"packetData\": true", "\"packetData\": 3", "subscription.records.packetData is 3, but it must be true or false"),
+        ];
+        for (from, to, words) in cases {
+            let text = SAMPLE.replacen(from, to, 1);
+            assert_ne!(text, SAMPLE);
+            let error = parse(&text).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        assert!(parse("{\n  \"a\": }").unwrap_err().to_string().starts_with("estreamer.conf, line 2, column 8"));
+    }
+
+    #[test]
+    fn unknown_keys_are_warned_about_and_passwords_stay_hidden() {
+        let config = parse(&SAMPLE.replacen("\"rua\": true", "\"rau\": true", 1)).unwrap();
+        assert_eq!(config.warnings, ["handler.records.rau is no key this collector knows; it is ignored"]);
+        let config = parse(&SAMPLE.replacen("\"port\": 8302", "\"port\": 8302, \"password\": \"hunter2\"", 1)).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert_eq!(config.server.password.unwrap().0, "hunter2");
+    }
+}

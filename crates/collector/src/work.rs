@@ -1,0 +1,132 @@
+//! A worker's part: a batch is decoded, resolved and formatted.
+
+use crate::intake::Batch;
+use crate::resolve::{Item, Resolver};
+use crate::select::Selection;
+use crate::stats::Stats;
+use outputs::{Format, Resolved};
+use std::sync::Arc;
+use wire::decode::Decoder;
+
+/// What every worker works with.
+pub struct Plan {
+    /// One format for each destination.
+    pub formats: Vec<Box<dyn Format>>,
+    /// Which records are written.
+    pub selection: Selection,
+    /// The counters.
+    pub stats: Arc<Stats>,
+}
+
+/// A batch as the destinations want it.
+#[derive(Debug, Default)]
+pub struct Formatted {
+    /// Number of the batch.
+    pub sequence: u64,
+    /// One for each destination.
+    pub chunks: Vec<Chunk>,
+    /// What the batch held.
+    pub records: Vec<Done>,
+    /// The metadata in it: what it names, and the record.
+    pub metadata: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// The lines for one destination.
+#[derive(Debug, Default)]
+pub struct Chunk {
+    /// Whole lines.
+    pub bytes: Vec<u8>,
+    /// Where the line of each record ends in `bytes`; the same as the one before when it has none.
+    pub ends: Vec<usize>,
+}
+
+/// A record of a formatted batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Done {
+    /// Archival second and hash, for the checkpoint.
+    pub position: Option<(u32, u64)>,
+    /// How many metadata records of the batch are done once this one is.
+    pub metadata: usize,
+    /// The configuration does not want it written.
+    pub filtered: bool,
+}
+
+/// A worker.
+pub struct Worker {
+    plan: Arc<Plan>,
+    decoder: Decoder,
+    resolver: Resolver,
+}
+
+impl Worker {
+    /// A worker.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Worker { plan, decoder: Decoder::new(), resolver: Resolver::new() }
+    }
+
+    /// Decodes, resolves and formats.
+    pub fn run(&mut self, batch: &Batch) -> Formatted {
+        let mut out = Formatted { sequence: batch.sequence, ..Formatted::default() };
+        out.records.reserve(batch.entries.len());
+        out.chunks.resize_with(self.plan.formats.len(), Chunk::default);
+        for chunk in &mut out.chunks {
+            // JSON is five times the size of the record.
+            chunk.bytes.reserve(batch.data.len() * 6);
+            chunk.ends.reserve(batch.entries.len());
+        }
+        let mut start = 0;
+        let mut names: Vec<Item<'_>> = Vec::with_capacity(64);
+        for entry in &batch.entries {
+            let item = batch.data.get(start..entry.end).unwrap_or_default();
+            start = entry.end;
+            let metadata = entry.position.is_none() && wire::layout::record(entry.record_type).is_some_and(|r| r.metadata);
+            let wanted = self.plan.selection.writes(entry.record_type);
+            if wanted || metadata {
+                // The intake has parsed the header: decoding cannot fail any more.
+                if let Ok(record) = self.decoder.decode(item) {
+                    if metadata {
+                        out.metadata.push((record.metadata_key().unwrap_or_default(), item.to_vec()));
+                    }
+                    if wanted {
+                        if record.problem().is_some() {
+                            damaged(&self.plan.stats, &record);
+                        } else if record.opaque() {
+                            self.plan.stats.opaque.add(1);
+                        }
+                        names.clear();
+                        self.resolver.resolve(&record, &batch.tables, &mut names);
+                        let resolved = Resolved { record: &record, computed: &names };
+                        for (format, chunk) in self.plan.formats.iter().zip(&mut out.chunks) {
+                            format.format(&resolved, &mut chunk.bytes);
+                        }
+                    }
+                }
+            }
+            for chunk in &mut out.chunks {
+                chunk.ends.push(chunk.bytes.len());
+            }
+            out.records.push(Done { position: entry.position, metadata: out.metadata.len(), filtered: !wanted });
+            // The names borrow the record: they end with it.
+            names = reuse(names);
+        }
+        out
+    }
+}
+
+/// Empties a list so that it can hold what lives shorter or longer; the allocation stays.
+fn reuse<'a>(mut names: Vec<Item<'_>>) -> Vec<Item<'a>> {
+    names.clear();
+    names.into_iter().map(|_| ("", outputs::Computed::Null)).collect()
+}
+
+#[cold]
+fn damaged(stats: &Stats, record: &wire::decode::Record<'_>) {
+    stats.damaged.add(1);
+    // The first of them in full, later ones only as often as their number doubles: a broken stream must not fill the disk.
+    let count = stats.damaged.value();
+    if count.is_power_of_two()
+        && let Some(problem) = record.problem()
+    {
+        tracing::warn!("{problem}. What could be read is written ({count} such records so far)");
+    }
+}
