@@ -1,0 +1,31 @@
+//! What a format is given: a decoded record and the names that belong to its numbers.
+
+use std::borrow::Cow;
+use wire::decode::Record;
+
+/// A decoded record with what was derived for it.
+#[derive(Debug, Clone, Copy)]
+pub struct Resolved<'a> {
+    /// The record.
+    pub record: &'a Record<'a>,
+    /// Names and derived values in print order.
+    pub computed: &'a [(&'static str, Computed<'a>)],
+}
+
+/// A value that is not on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Computed<'a> {
+    /// A name or other text.
+    Text(Cow<'a, str>),
+    /// A number.
+    Uint(u64),
+    /// Looked for and not found, where that is worth a word (eNcore's `sensor`).
+    Null,
+}
+
+/// A way to write a record as a line.
+pub trait Format: Send + Sync {
+    /// Appends the record as one line with its `\n`. Gives `false`, and appends nothing, when the format has nothing to
+    /// say about this record.
+    fn format(&self, event: &Resolved<'_>, out: &mut Vec<u8>) -> bool;
+}

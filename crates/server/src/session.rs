@@ -1,0 +1,533 @@
+//! A session: requests in, records out.
+
+use std::future::pending;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use archive::Cause;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
+use wire::message::HEADER;
+use wire::request::{HostRequest, SERVICES, StreamingRequest, Subscription};
+use wire::server::{ServerEvent, ServerSession};
+
+use crate::connection::{close, stopped};
+use crate::feed::{Chunk, Feed, Note};
+use crate::log::{Speaker, say};
+use crate::selection::{Selection, first_item};
+use crate::server::Shared;
+use crate::settings::Settings;
+use crate::table::{Entry, Progress, Stop};
+
+/// Nothing more is read from the archive while this much waits to be sent.
+const HIGH: usize = 256 << 10;
+
+/// Nothing more is read from the client while this much waits to be sent, so that its requests cannot pile up answers.
+/// Far above what records can make up: a client may have to get rid of acknowledgements before it reads on.
+const FLOODED: usize = 8 << 20;
+
+/// Items go into bundles in runs of about this size.
+const RUN: usize = 16 << 10;
+
+/// What is sent is cut off the output when this much has accumulated, or all is sent.
+const CUT: usize = 256 << 10;
+
+/// Pause before the archive is tried again after an error, and the longest one after many: it doubles.
+const RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// How long the rest of the output may take at the end of a session, and how long a client has to close after us.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+const LINGER: Duration = Duration::from_secs(1);
+
+/// The error code of messages to clients; the guides document none that would fit (only 19, "No space").
+const CODE: i32 = 1;
+
+/// Why a session ends.
+enum End {
+    /// The client closed or sent an error message, or the connection broke.
+    Gone,
+    /// An error message for the client is in the output.
+    Told,
+    /// The client takes nothing.
+    Stalled,
+    Stopped(Stop),
+}
+
+/// What the archive gave; no feed at all when it could not be opened.
+type Filled = (Option<Box<Feed>>, archive::Result<Chunk>);
+
+enum Source {
+    /// No request yet.
+    None,
+    Idle(Box<Feed>),
+    Filling(Pin<Box<dyn Future<Output = Option<Filled>> + Send>>),
+}
+
+enum Happened {
+    Stop(Stop),
+    Read(std::io::Result<usize>),
+    Wrote(std::io::Result<usize>),
+    Filled(Option<Filled>),
+    Committed,
+    Time,
+}
+
+struct Session<'a> {
+    shared: &'a Shared,
+    settings: Arc<Settings>,
+    speaker: Speaker,
+    progress: &'a Progress,
+    protocol: ServerSession,
+    /// Bytes of the output that are sent already.
+    sent: usize,
+    /// Bytes were handed to TLS that may not have left it.
+    unflushed: bool,
+    source: Source,
+    chunk: Option<Chunk>,
+    /// The archive may have more than was read.
+    more: bool,
+    heads: watch::Receiver<u64>,
+    /// When the archive may be tried again after an error.
+    retry: Option<Instant>,
+    /// The pause after the next error.
+    pause: Duration,
+    /// When the client last took something, or had nothing to take.
+    taken: Instant,
+    asked_until: Instant,
+}
+
+/// Serves a client after the handshake, to the end of the connection.
+pub(crate) async fn run(
+    stream: TlsStream<TcpStream>,
+    speaker: Speaker,
+    entry: &Entry,
+    settings: Arc<Settings>,
+    shared: &Shared,
+) {
+    let now = Instant::now();
+    let mut session = Session {
+        shared,
+        speaker,
+        progress: &entry.progress,
+        protocol: ServerSession::new(entry.number),
+        sent: 0,
+        unflushed: false,
+        source: Source::None,
+        chunk: None,
+        more: false,
+        heads: shared.heads.clone(),
+        retry: None,
+        pause: RETRY,
+        taken: now,
+        asked_until: now + settings.request(),
+        settings,
+    };
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let mut stop = entry.stop.clone();
+    let mut input = Vec::new();
+    let end = loop {
+        session.advance();
+        let pending = session.pending();
+        let deadline = session.deadline();
+        input.reserve(1024);
+        let happened = tokio::select! {
+            stop = stopped(&mut stop) => Happened::Stop(stop),
+            read = reader.read_buf(&mut input), if pending < FLOODED => Happened::Read(read),
+            wrote = send(&mut writer, session.protocol.output().get(session.sent..).unwrap_or_default()),
+                if pending > 0 || session.unflushed => Happened::Wrote(wrote),
+            filled = filled(&mut session.source) => Happened::Filled(filled),
+            changed = session.heads.changed(), if session.waits() => {
+                match changed {
+                    Ok(()) => Happened::Committed,
+                    Err(_) => Happened::Stop(Stop::Shutdown),
+                }
+            }
+            () = sleep_until(deadline) => Happened::Time,
+        };
+        let end = match happened {
+            Happened::Stop(stop) => Some(End::Stopped(stop)),
+            Happened::Read(Ok(0)) => Some(session.gone("the client closed the connection")),
+            Happened::Read(Err(error)) | Happened::Wrote(Err(error)) => Some(session.gone(&error.to_string())),
+            Happened::Read(Ok(_)) => session.receive(&mut input),
+            Happened::Wrote(Ok(bytes)) => {
+                session.wrote(bytes);
+                None
+            }
+            Happened::Filled(filled) => session.filled(filled),
+            Happened::Committed => {
+                session.more = true;
+                None
+            }
+            Happened::Time => session.time(),
+        };
+        if let Some(end) = end {
+            break end;
+        }
+    };
+    let mut stream = reader.unsplit(writer);
+    match end {
+        End::Gone => close(&mut stream, Duration::from_millis(100)).await,
+        End::Stalled => {}
+        End::Stopped(Stop::Removed) => {
+            say!(info, session.speaker, "ConnectionHandler", "The client was removed: its session ends");
+            close(&mut stream, LINGER).await;
+        }
+        End::Told | End::Stopped(Stop::Shutdown) => {
+            let rest = session.protocol.output().get(session.sent..).unwrap_or_default();
+            if timeout(LAST_WORDS, stream.write_all(rest)).await.is_ok() {
+                close(&mut stream, LINGER).await;
+            }
+        }
+    }
+}
+
+impl Session<'_> {
+    /// Bytes that wait to be sent.
+    fn pending(&self) -> usize {
+        self.protocol.output().len().saturating_sub(self.sent)
+    }
+
+    /// Whether all of the archive is sent and the next commit is awaited.
+    fn waits(&self) -> bool {
+        matches!(self.source, Source::Idle(_)) && !self.more
+    }
+
+    /// Pushes what was read and reads on, as far as the client keeps up.
+    fn advance(&mut self) {
+        if self.pending() < HIGH
+            && self.protocol.ready()
+            && let Some(chunk) = self.chunk.take()
+        {
+            self.push(chunk);
+        }
+        if self.more && self.chunk.is_none() && self.retry.is_none() {
+            match std::mem::replace(&mut self.source, Source::None) {
+                Source::Idle(feed) => {
+                    self.more = false;
+                    // Whatever is committed from now on wakes us again.
+                    self.heads.borrow_and_update();
+                    self.read(move || Ok(feed));
+                }
+                other => self.source = other,
+            }
+        }
+    }
+
+    /// Reads the next chunk on a thread for blocking work, when it is this session's turn.
+    fn read(&mut self, feed: impl FnOnce() -> archive::Result<Box<Feed>> + Send + 'static) {
+        let reads = self.shared.reads.clone();
+        let work = move || match feed() {
+            Ok(mut feed) => {
+                let chunk = feed.fill();
+                (Some(feed), chunk)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        self.source = Source::Filling(Box::pin(async move {
+            let _turn = reads.acquire_owned().await.ok()?;
+            tokio::task::spawn_blocking(work).await.ok()
+        }));
+    }
+
+    fn filled(&mut self, filled: Option<Filled>) -> Option<End> {
+        let (feed, chunk) = match filled {
+            Some((Some(feed), chunk)) => (feed, chunk),
+            Some((None, Err(error))) => return Some(self.no_archive(&error.to_string())),
+            _ => return Some(self.no_archive("the reader failed")),
+        };
+        self.source = Source::Idle(feed);
+        match chunk {
+            Ok(chunk) => {
+                self.more = self.more || !chunk.end;
+                for note in &chunk.notes {
+                    self.note(note);
+                }
+                self.chunk = Some(chunk);
+                self.pause = RETRY;
+            }
+            Err(error) => {
+                say!(
+                    error,
+                    self.speaker,
+                    "Unified2Iterator",
+                    "{error}. Trying again in {} seconds",
+                    self.pause.as_secs()
+                );
+                self.more = true;
+                self.retry = Some(Instant::now() + self.pause);
+                self.pause = LONGEST_RETRY.min(self.pause * 2);
+            }
+        }
+        None
+    }
+
+    fn no_archive(&mut self, why: &str) -> End {
+        say!(error, self.speaker, "Unified2Iterator", "The archive cannot be read: {why}");
+        self.protocol.end(CODE, "The server cannot read its archive. Its log says why.");
+        End::Told
+    }
+
+    fn note(&self, note: &Note) {
+        match note {
+            Note::Opened(path) => say!(info, self.speaker, "Unified2Iterator", "Opened {}", path.display()),
+            Note::Lost(lost) => {
+                let why = match lost.cause {
+                    Cause::Damaged => "the bytes there are damaged",
+                    Cause::Missing => "archive files were deleted or damaged",
+                };
+                say!(
+                    error,
+                    self.speaker,
+                    "Unified2Iterator",
+                    "Lost {} events ({} bytes) at offset {} of {}: {why}",
+                    lost.events,
+                    lost.bytes,
+                    lost.offset,
+                    lost.path.display()
+                );
+            }
+        }
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        if chunk.records > 0 {
+            self.begin_output();
+            let mut rest = chunk.items.as_slice();
+            while let Some((run, after)) = rest.split_at_checked(run_length(rest)).filter(|(run, _)| !run.is_empty()) {
+                self.protocol.push_items(run);
+                rest = after;
+            }
+            self.protocol.flush();
+            self.progress.records.fetch_add(chunk.records, Ordering::Relaxed);
+            self.progress.second.store(chunk.second, Ordering::Relaxed);
+            say!(
+                debug,
+                self.speaker,
+                "sfestreamer",
+                "Queued {} records, {} bytes, archived up to {}",
+                chunk.records,
+                chunk.items.len(),
+                chunk.second
+            );
+        }
+        if !chunk.end
+            && let Source::Idle(feed) = &mut self.source
+        {
+            feed.recycle(chunk.items);
+        }
+    }
+
+    /// Before something is to be sent: from now on the client may be slow to take it.
+    fn begin_output(&mut self) {
+        if self.pending() == 0 && !self.unflushed {
+            self.taken = Instant::now();
+        }
+    }
+
+    /// Understands what the client sent.
+    fn receive(&mut self, input: &mut Vec<u8>) -> Option<End> {
+        let mut used = 0;
+        let end = loop {
+            match self.protocol.receive(input.get(used..).unwrap_or_default()) {
+                Ok(None) => break None,
+                Ok(Some((size, event))) => {
+                    used += size;
+                    if let Some(end) = self.event(event, size - HEADER) {
+                        break Some(end);
+                    }
+                }
+                Err(error) => {
+                    say!(error, self.speaker, "sfestreamer", "Bad request, closing: {error}");
+                    break Some(End::Told);
+                }
+            }
+        };
+        input.drain(..used);
+        end
+    }
+
+    fn event(&mut self, event: ServerEvent, length: usize) -> Option<End> {
+        match event {
+            ServerEvent::Announced(_) => {
+                say!(info, self.speaker, "sfestreamer", "Got EVENT_STREAM_REQUEST length {length}");
+                say!(
+                    info,
+                    self.speaker,
+                    "sfestreamer",
+                    "Publishing service INFO total data size {}",
+                    16 * SERVICES.len()
+                );
+                for service in SERVICES {
+                    say!(info, self.speaker, "sfestreamer", "Publishing service id:{service} - length size 8");
+                }
+            }
+            ServerEvent::Subscribed { subscription, streaming } => {
+                self.log_request(&subscription, streaming.as_ref(), length);
+                self.progress.streaming.store(true, Ordering::Relaxed);
+                self.taken = Instant::now();
+                let (selection, start) = (Selection::new(&subscription), subscription.start);
+                // A session for host requests alone need not read the archive.
+                if !selection.is_empty() {
+                    self.heads.borrow_and_update();
+                    let (catalog, folder) = (self.shared.catalog.clone(), self.shared.folder.clone());
+                    self.read(move || Feed::open(catalog, folder, start, selection).map(Box::new));
+                }
+            }
+            ServerEvent::Hosts(request) => self.hosts(&request, length),
+            ServerEvent::Acknowledged => say!(debug, self.speaker, "sfestreamer", "Got NULL message"),
+            ServerEvent::Left { code, text } => {
+                say!(info, self.speaker, "sfestreamer", "The client leaves with error {code}: {text}");
+                return Some(End::Gone);
+            }
+        }
+        None
+    }
+
+    fn log_request(&self, subscription: &Subscription, streaming: Option<&StreamingRequest>, length: usize) {
+        let (speaker, start) = (&self.speaker, u32::from(subscription.start));
+        let mut service = wire::message::ESTREAMER_SERVICE;
+        match streaming {
+            None => say!(info, speaker, "sfestreamer", "Got EVENT_STREAM_REQUEST length {length}"),
+            Some(streaming) => {
+                service = streaming.service;
+                say!(info, speaker, "sfestreamer", "Got UEC_STREAM_REQUEST length {length}");
+                say!(info, speaker, "ConnectionHandler", "requested service [{service}] timestamp [{start}]");
+                for e in &streaming.events {
+                    say!(info, speaker, "ConnectionHandler", "Got Event type {}, version {}", e.code, e.version);
+                }
+            }
+        }
+        for e in &subscription.unknown {
+            let does = match wire::request::event_type(e.code) {
+                Some(_) => "the nearest version known here is sent",
+                None => "it is ignored",
+            };
+            say!(
+                warn,
+                speaker,
+                "ConnectionHandler",
+                "Event type {}, version {} is not known: {does}",
+                e.code,
+                e.version
+            );
+        }
+        let (flags, words) = (subscription.flags, subscription.words());
+        say!(info, speaker, "sfestreamer", "EventStream Request (0x{flags:08x}): {words}");
+        say!(
+            info,
+            speaker,
+            "ConnectionHandler",
+            "creating iterator for service [{service}] prefix [unified2.] timestamp [{start}]"
+        );
+    }
+
+    /// Answers a host data request. There is no network map here, so no host is found.
+    fn hosts(&mut self, request: &HostRequest, length: usize) {
+        // Even data types ask for a single host, odd ones for a range (eStreamer Integration Guide 5.3.1 p.2-25).
+        let multiple = request.data_type % 2 == 1;
+        let address = |octets: [u8; 16]| std::net::Ipv6Addr::from(octets).to_canonical();
+        say!(
+            info,
+            self.speaker,
+            "sfestreamer",
+            "Got HOST_DATA_REQUEST length {length}: data type {}, flags {}, {} to {}: no such host",
+            request.data_type,
+            request.flags,
+            address(request.start),
+            address(request.end)
+        );
+        self.begin_output();
+        self.protocol.push_host(multiple, &[]);
+    }
+
+    fn wrote(&mut self, bytes: usize) {
+        self.taken = Instant::now();
+        self.unflushed = bytes > 0;
+        self.sent += bytes;
+        self.progress.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.sent >= CUT || self.pending() == 0 {
+            self.protocol.sent(self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// When [`Session::time`] has something to do.
+    fn deadline(&self) -> Instant {
+        let silence = if !self.protocol.streaming() {
+            self.asked_until
+        } else if self.pending() > 0 || self.unflushed {
+            self.taken + self.settings.stall()
+        } else {
+            self.taken + self.settings.keep_alive()
+        };
+        self.retry.map_or(silence, |retry| retry.min(silence))
+    }
+
+    fn time(&mut self) -> Option<End> {
+        let now = Instant::now();
+        if self.retry.is_some_and(|retry| retry <= now) {
+            self.retry = None;
+        }
+        if !self.protocol.streaming() {
+            if now >= self.asked_until {
+                let seconds = self.settings.request_seconds;
+                say!(error, self.speaker, "sfestreamer", "No complete request within {seconds} seconds, closing");
+                self.protocol.end(CODE, &format!("No complete event stream request came within {seconds} seconds."));
+                return Some(End::Told);
+            }
+        } else if self.pending() > 0 || self.unflushed {
+            if now >= self.taken + self.settings.stall() {
+                let seconds = self.settings.stall_seconds;
+                say!(error, self.speaker, "sfestreamer", "The client took nothing for {seconds} seconds, closing");
+                return Some(End::Stalled);
+            }
+        } else if now >= self.taken + self.settings.keep_alive() {
+            say!(debug, self.speaker, "sfestreamer", "Sending NULL message");
+            self.begin_output();
+            self.protocol.keep_alive();
+        }
+        None
+    }
+
+    fn gone(&self, why: &str) -> End {
+        say!(debug, self.speaker, "sfestreamer", "The connection is over: {why}");
+        End::Gone
+    }
+}
+
+/// Writes some bytes, or, without any, sees to it that all have left TLS.
+async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> std::io::Result<usize> {
+    if bytes.is_empty() {
+        return writer.flush().await.map(|()| 0);
+    }
+    match writer.write(bytes).await? {
+        0 => Err(std::io::ErrorKind::WriteZero.into()),
+        n => Ok(n),
+    }
+}
+
+/// Waits for the chunk that is being read, if one is.
+async fn filled(source: &mut Source) -> Option<Filled> {
+    match source {
+        Source::Filling(chunk) => chunk.await,
+        Source::None | Source::Idle(_) => pending().await,
+    }
+}
+
+/// Bytes of the next run of whole items.
+fn run_length(items: &[u8]) -> usize {
+    let mut end = 0;
+    while end < RUN {
+        match first_item(items.get(end..).unwrap_or_default()) {
+            Some(item) => end += item.len(),
+            None => break,
+        }
+    }
+    end
+}

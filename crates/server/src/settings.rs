@@ -1,0 +1,300 @@
+//! `settings.toml`: how the service behaves.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+
+/// Largest settings file, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The settings file of a new home: every key with its default, and what it means.
+pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines that begin with "# key =" show the defaults.
+# A reload (SIGHUP) reads this file again; what needs a restart says so.
+
+# Addresses and ports to listen on. "[::]:8302" means all addresses, IPv4 included. Needs a restart.
+# listen = ["[::]:8302"]
+
+# The network map whose archive is served: archive/netmap_N. Needs a restart.
+# netmap = 0
+
+# Whether a client must connect from the address its certificate was issued for. Turn it off only for clients behind
+# address translation; all other checks stay.
+# host_check = true
+
+# Seconds of silence after which a client gets a Null message, so that firewalls do not forget the connection: 1 to 3600.
+# keep_alive_seconds = 30
+
+# Connections at a time, over all: 1 to 100000.
+# max_connections = 500
+
+# Connections at a time from one address: 1 to 100000. Some clients open one for each kind of event.
+# max_connections_per_address = 32
+
+# Seconds a client may take for the TLS handshake: 1 to 600.
+# handshake_seconds = 15
+
+# Seconds a client may take, after the handshake, for a complete request: 1 to 3600.
+# request_seconds = 60
+
+# Seconds after which a client that takes nothing is disconnected: 1 to 86400.
+# stall_seconds = 600
+
+# Where log lines go: "stderr", or a file (relative to this folder). Needs a restart.
+# log_file = "stderr"
+
+# How much is logged: "error", "warn", "info" or "debug". "debug" has every message.
+# log_level = "info"
+
+# Validity of new client certificates in days: 1 to 36525; they never outlive the authority.
+# client_certificate_days = 3650
+
+# Kind of the keys of new clients: "rsa2048", "rsa3072", "rsa4096" or "ecdsa-p256". Old clients know RSA alone.
+# client_keys = "rsa2048"
+"##;
+
+/// The settings of a service, checked.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// Addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// The network map to serve.
+    pub netmap: u32,
+    /// Whether certificate name and remote address must agree.
+    pub host_check: bool,
+    /// Seconds of silence before a Null message.
+    pub keep_alive_seconds: u32,
+    /// Connections over all.
+    pub max_connections: u32,
+    /// Connections from one address.
+    pub max_connections_per_address: u32,
+    /// Seconds for the TLS handshake.
+    pub handshake_seconds: u32,
+    /// Seconds from there to a complete request.
+    pub request_seconds: u32,
+    /// Seconds a client may take nothing.
+    pub stall_seconds: u32,
+    /// `stderr` or a file, relative to the home folder.
+    pub log_file: PathBuf,
+    /// How much is logged.
+    pub log_level: LevelSetting,
+    /// Validity of new client certificates in days.
+    pub client_certificate_days: u32,
+    /// Kind of new clients' keys.
+    pub client_keys: KeySetting,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LevelSetting {
+    /// Data was lost or a person is needed.
+    Error,
+    /// Unexpected, but nothing was lost.
+    Warn,
+    /// What an appliance logs.
+    Info,
+    /// Every message.
+    Debug,
+}
+
+impl From<LevelSetting> for tracing::Level {
+    fn from(level: LevelSetting) -> Self {
+        match level {
+            LevelSetting::Error => tracing::Level::ERROR,
+            LevelSetting::Warn => tracing::Level::WARN,
+            LevelSetting::Info => tracing::Level::INFO,
+            LevelSetting::Debug => tracing::Level::DEBUG,
+        }
+    }
+}
+
+/// Kind of new clients' keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub enum KeySetting {
+    /// RSA of 2048 bits.
+    #[serde(rename = "rsa2048")]
+    Rsa2048,
+    /// RSA of 3072 bits.
+    #[serde(rename = "rsa3072")]
+    Rsa3072,
+    /// RSA of 4096 bits.
+    #[serde(rename = "rsa4096")]
+    Rsa4096,
+    /// ECDSA on P-256.
+    #[serde(rename = "ecdsa-p256")]
+    EcdsaP256,
+}
+
+impl From<KeySetting> for pki::KeyKind {
+    fn from(kind: KeySetting) -> Self {
+        match kind {
+            KeySetting::Rsa2048 => pki::KeyKind::Rsa2048,
+            KeySetting::Rsa3072 => pki::KeyKind::Rsa3072,
+            KeySetting::Rsa4096 => pki::KeyKind::Rsa4096,
+            KeySetting::EcdsaP256 => pki::KeyKind::EcdsaP256,
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            listen: vec![SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 8302))],
+            netmap: 0,
+            host_check: true,
+            keep_alive_seconds: 30,
+            max_connections: 500,
+            max_connections_per_address: 32,
+            handshake_seconds: 15,
+            request_seconds: 60,
+            stall_seconds: 600,
+            log_file: "stderr".into(),
+            log_level: LevelSetting::Info,
+            client_certificate_days: 3650,
+            client_keys: KeySetting::Rsa2048,
+        }
+    }
+}
+
+impl Settings {
+    /// Reads and checks a settings file.
+    ///
+    /// # Errors
+    /// [`Error::Settings`] naming file, line and key, and [`Error::Pki`] when the file cannot be read.
+    pub fn load(path: &Path) -> Result<Settings> {
+        let bytes = pki::read_bounded(path, MAX_FILE)?;
+        let text = String::from_utf8(bytes).map_err(|error| Error::Settings {
+            place: path.display().to_string(),
+            problem: format!("byte {} is no UTF-8 text", error.utf8_error().valid_up_to() + 1),
+        })?;
+        Settings::parse(&text, &path.display().to_string())
+    }
+
+    /// Checks settings given as text; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// [`Error::Settings`].
+    pub fn parse(text: &str, name: &str) -> Result<Settings> {
+        let settings: Settings = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start).min(text.len());
+            let line = 1 + text.bytes().take(at).filter(|b| *b == b'\n').count();
+            let key = text.lines().nth(line - 1).and_then(|l| l.split_once('=')).map_or("", |(key, _)| key.trim());
+            let key = if key.is_empty() { String::new() } else { format!("{key}: ") };
+            Error::Settings { place: format!("{name}, line {line}"), problem: format!("{key}{}", error.message()) }
+        })?;
+        settings.check(name)?;
+        Ok(settings)
+    }
+
+    fn check(&self, name: &str) -> Result<()> {
+        let wrong = |problem: String| Err(Error::Settings { place: name.to_owned(), problem });
+        for (key, value, most) in [
+            ("keep_alive_seconds", self.keep_alive_seconds, 3600),
+            ("max_connections", self.max_connections, 100_000),
+            ("max_connections_per_address", self.max_connections_per_address, 100_000),
+            ("handshake_seconds", self.handshake_seconds, 600),
+            ("request_seconds", self.request_seconds, 3600),
+            ("stall_seconds", self.stall_seconds, 86_400),
+            ("client_certificate_days", self.client_certificate_days, pki::authority::MAX_DAYS),
+        ] {
+            if value == 0 || value > most {
+                return wrong(format!("{key} = {value} is out of range; give 1 to {most}"));
+            }
+        }
+        // The record header has 15 bits for it (record type word: bits 16 to 30).
+        if self.netmap > 0x7fff {
+            return wrong(format!("netmap = {} is out of range; give 0 to 32767", self.netmap));
+        }
+        if self.listen.is_empty() {
+            return wrong("listen = [] leaves no way in; give at least one address, such as \"[::]:8302\"".to_owned());
+        }
+        if self.log_file.as_os_str().is_empty() {
+            return wrong("log_file is empty; give \"stderr\" or a file, such as \"log/server.log\"".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The log file, or `None` for the standard error.
+    pub fn log_path(&self, home: &Path) -> Option<PathBuf> {
+        (self.log_file != Path::new("stderr")).then(|| home.join(&self.log_file))
+    }
+
+    /// The keys that differ from `new` and count only after a restart.
+    pub(crate) fn restart_needed(&self, new: &Settings) -> Vec<&'static str> {
+        let changed = [
+            ("listen", self.listen != new.listen),
+            ("netmap", self.netmap != new.netmap),
+            ("log_file", self.log_file != new.log_file),
+        ];
+        changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+
+    pub(crate) fn keep_alive(&self) -> Duration {
+        Duration::from_secs(self.keep_alive_seconds.into())
+    }
+
+    pub(crate) fn handshake(&self) -> Duration {
+        Duration::from_secs(self.handshake_seconds.into())
+    }
+
+    pub(crate) fn request(&self) -> Duration {
+        Duration::from_secs(self.request_seconds.into())
+    }
+
+    pub(crate) fn stall(&self) -> Duration {
+        Duration::from_secs(self.stall_seconds.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_is_the_default_and_names_every_key() {
+        assert_eq!(Settings::parse(SAMPLE, "x").unwrap(), Settings::default());
+        // With the comment marks of the key lines taken away it still says the same.
+        let live: String = SAMPLE
+            .lines()
+            .filter_map(|l| l.strip_prefix("# ").filter(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        assert_eq!(live.lines().count(), 13);
+        assert_eq!(Settings::parse(&live, "x").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn errors_name_file_line_key_and_what_is_allowed() {
+        for (text, words) in [
+            ("\nmax_conections = 3\n", &["s.toml, line 2", "max_conections", "max_connections"][..]),
+            ("log_level = \"loud\"", &["s.toml, line 1: log_level", "loud", "debug"]),
+            ("max_connections = 0", &["s.toml: max_connections = 0 is out of range; give 1 to 100000"]),
+            ("keep_alive_seconds = \"x\"", &["line 1: keep_alive_seconds", "string"]),
+            ("keep_alive_seconds = -1", &["line 1: keep_alive_seconds", "-1"]),
+            ("listen = []", &["listen = []"]),
+            ("listen = [\"8302\"]", &["line 1: listen", "socket address"]),
+            ("netmap = 40000", &["0 to 32767"]),
+            ("log_file = \"\"", &["log_file is empty"]),
+            ("= 3", &["line 1"]),
+        ] {
+            let error = Settings::parse(text, "s.toml").unwrap_err().to_string();
+            for word in words {
+                assert!(error.contains(word), "{text}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_told() {
+        let new = Settings { netmap: 2, max_connections: 7, ..Settings::default() };
+        assert_eq!(Settings::default().restart_needed(&new), ["netmap"]);
+        assert_eq!(Settings::default().log_path(Path::new("/h")), None);
+        let to_file = Settings { log_file: "log/server.log".into(), ..Settings::default() };
+        assert_eq!(to_file.log_path(Path::new("/h")), Some("/h/log/server.log".into()));
+    }
+}
