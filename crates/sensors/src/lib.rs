@@ -1,0 +1,8 @@
+//! What feeds an archive: Snort unified2 spools and a simulator.
+
+pub mod feed;
+pub mod maps;
+pub mod simulate;
+pub mod simulator;
+pub mod snort;
+pub mod unified2;
