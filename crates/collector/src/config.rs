@@ -5,6 +5,7 @@
 //! file, as eNcore's counted from the folder it was started in.
 
 use crate::select::Selection;
+use outputs::Target;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -66,8 +67,10 @@ impl std::fmt::Debug for Secret {
 pub struct Output {
     /// Name of the format: `json`.
     pub adapter: String,
-    /// Stream URI.
+    /// Stream URI; names the output in the state file.
     pub uri: String,
+    /// Where that is.
+    pub target: Target,
     /// Lines a file holds before the next one begins; `None` = one file for ever.
     pub lines_per_file: Option<usize>,
 }
@@ -87,7 +90,9 @@ pub struct Monitor {
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path} cannot be read: {source}. Name the right file with --config, or write one: the README has an example")]
+    #[error(
+        "{path} cannot be read: {source}. Name the right file with --config, or write one: the README has an example"
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -127,6 +132,16 @@ pub enum ConfigError {
         value: String,
         /// What belongs there.
         wanted: &'static str,
+    },
+    /// A stream URI that names no destination.
+    #[error("{path}: {key}: {source}")]
+    Uri {
+        /// The file.
+        path: PathBuf,
+        /// The key with its parents.
+        key: String,
+        /// What is wrong with it.
+        source: outputs::uri::UriError,
     },
     /// `enabled` is false.
     #[error("{0}: enabled is false, so there is nothing to do. Set it to true to collect")]
@@ -192,8 +207,20 @@ impl Reader<'_> {
         self.known(
             &root,
             &[
-                "enabled", "connectTimeout", "responseTimeout", "start", "workerProcesses", "batchSize", "queueSize",
-                "maxQueueSize", "alwaysAttemptToContinue", "conditions", "monitor", "logging", "subscription", "handler",
+                "enabled",
+                "connectTimeout",
+                "responseTimeout",
+                "start",
+                "workerProcesses",
+                "batchSize",
+                "queueSize",
+                "maxQueueSize",
+                "alwaysAttemptToContinue",
+                "conditions",
+                "monitor",
+                "logging",
+                "subscription",
+                "handler",
                 "password",
             ],
         );
@@ -210,9 +237,17 @@ impl Reader<'_> {
             start: match self.number(&root, "start", 2, "0 (oldest data), 1 (from now on) or 2 (where it ended)")? {
                 0 | 2 => Start::Genesis,
                 1 => Start::Now,
-                _ => return Err(self.wrong("start", &root.map["start"], "0 (oldest data), 1 (from now on) or 2 (where it ended)")),
+                _ => {
+                    return Err(self.wrong(
+                        "start",
+                        &root.map["start"],
+                        "0 (oldest data), 1 (from now on) or 2 (where it ended)",
+                    ));
+                }
             },
-            connect_timeout: Duration::from_secs(self.number(&root, "connectTimeout", 10, "a number of seconds")?.clamp(1, 600)),
+            connect_timeout: Duration::from_secs(
+                self.number(&root, "connectTimeout", 10, "a number of seconds")?.clamp(1, 600),
+            ),
             flags: self.flags(&subscription)?,
             selection: self.selection(&handler)?,
             outputs: self.outputs(&handler)?,
@@ -242,18 +277,24 @@ impl Reader<'_> {
         let host = self.text(&server, "host", "the name or address of the management center")?;
         if host.is_empty() || host == "1.2.3.4" {
             let value = Value::from(host);
-            return Err(self.wrong(&server.key("host"), &value, "the name or address of the management center (this is the placeholder of the sample file)"));
+            return Err(self.wrong(
+                &server.key("host"),
+                &value,
+                "the name or address of the management center (this is the placeholder of the sample file)",
+            ));
         }
         let port = self.number(&server, "port", 8302, "a TCP port, 1 to 65535")?;
         let port = u16::try_from(port).ok().filter(|p| *p != 0);
-        let port = port.ok_or_else(|| self.wrong(&server.key("port"), &server.map["port"], "a TCP port, 1 to 65535"))?;
+        let port =
+            port.ok_or_else(|| self.wrong(&server.key("port"), &server.map["port"], "a TCP port, 1 to 65535"))?;
         let password = [server.value("password"), root.value("password")].into_iter().flatten().next();
         let password = match password {
             None => None,
             Some(Value::String(text)) => Some(Secret(text.clone())).filter(|s| !s.0.is_empty()),
             Some(_) => return Err(self.wrong(&server.key("password"), &Value::from("(hidden)"), "a text")),
         };
-        let pkcs12 = folder.join(self.text(&server, "pkcs12Filepath", "the PKCS#12 file the management center issued")?);
+        let pkcs12 =
+            folder.join(self.text(&server, "pkcs12Filepath", "the PKCS#12 file the management center issued")?);
         Ok(Server { host, port, pkcs12, password })
     }
 
@@ -269,7 +310,8 @@ impl Reader<'_> {
             ("extended", flag::EXTENDED),
         ];
         let Some(records) = records else { return Ok(names.iter().fold(0, |all, (_, bit)| all | bit)) };
-        let known: Vec<&str> = names.iter().map(|n| n.0).chain(["packetEncoding", "includeOriginalPacket", "connection"]).collect();
+        let known: Vec<&str> =
+            names.iter().map(|n| n.0).chain(["packetEncoding", "includeOriginalPacket", "connection"]).collect();
         self.known(&records, &known);
         let mut flags = 0;
         for (name, bit) in names {
@@ -288,7 +330,10 @@ impl Reader<'_> {
 
     fn selection(&mut self, handler: &Object<'_>) -> Result<Selection, ConfigError> {
         let Some(records) = self.optional_section(handler, "records")? else { return Ok(Selection::default()) };
-        self.known(&records, &["core", "metadata", "connections", "packets", "intrusion", "rua", "rna", "include", "exclude", "flows"]);
+        self.known(
+            &records,
+            &["core", "metadata", "connections", "packets", "intrusion", "rua", "rna", "include", "exclude", "flows"],
+        );
         Ok(Selection {
             core: self.flag(&records, "core", true)?,
             metadata: self.flag(&records, "metadata", true)?,
@@ -328,11 +373,19 @@ impl Reader<'_> {
             }
             let adapter = self.text(&entry, "adapter", "the name of a format: json")?;
             if adapter != "json" {
-                return Err(self.wrong(&entry.key("adapter"), &Value::from(adapter), "json (the other formats are not there yet)"));
+                return Err(self.wrong(
+                    &entry.key("adapter"),
+                    &Value::from(adapter),
+                    "json (the other formats are not there yet)",
+                ));
             }
             let stream = self.section(&entry, "stream", "where the lines go: {\"uri\": …}")?;
             self.known(&stream, &["uri", "options"]);
-            let uri = self.text(&stream, "uri", "a stream URI, for example relfile:///data/json/encore.{0}.json or stdout://")?;
+            let uri = self.text(
+                &stream,
+                "uri",
+                "a stream URI, for example relfile:///data/json/encore.{0}.json or stdout://",
+            )?;
             let lines_per_file = match self.optional_section(&stream, "options")? {
                 None => Some(10_000),
                 Some(options) => {
@@ -341,7 +394,10 @@ impl Reader<'_> {
                     self.flag(&options, "rotate", true)?.then_some(usize::try_from(lines).unwrap_or(usize::MAX))
                 }
             };
-            outputs.push(Output { adapter, uri, lines_per_file });
+            let target = uri.parse();
+            let target =
+                target.map_err(|source| ConfigError::Uri { path: self.path.into(), key: stream.key("uri"), source })?;
+            outputs.push(Output { adapter, uri, target, lines_per_file });
         }
         if outputs.is_empty() {
             self.warnings.push(format!("{key} has no enabled entry: records are read and dropped"));
@@ -360,9 +416,21 @@ impl Reader<'_> {
                 "INFO" => "info",
                 "DEBUG" => "debug",
                 "VERBOSE" | "TRACE" => "trace",
-                _ => return Err(self.wrong(&logging.key("level"), &logging.map["level"], "FATAL, ERROR, WARNING, INFO, DEBUG, VERBOSE or TRACE")),
+                _ => {
+                    return Err(self.wrong(
+                        &logging.key("level"),
+                        &logging.map["level"],
+                        "FATAL, ERROR, WARNING, INFO, DEBUG, VERBOSE or TRACE",
+                    ));
+                }
             },
-            Some(other) => return Err(self.wrong(&logging.key("level"), other, "FATAL, ERROR, WARNING, INFO, DEBUG, VERBOSE or TRACE")),
+            Some(other) => {
+                return Err(self.wrong(
+                    &logging.key("level"),
+                    other,
+                    "FATAL, ERROR, WARNING, INFO, DEBUG, VERBOSE or TRACE",
+                ));
+            }
         };
         let file = match logging.value("filepath") {
             Some(Value::String(text)) if !text.is_empty() => Some(folder.join(text)),
@@ -478,24 +546,34 @@ mod tests {
         assert_eq!(config.flags, 0x4890_0061);
         assert_eq!(config.state_file(), Path::new("/opt/encore/fmc.example.com-8302_state.db"));
         assert!(!config.selection.metadata && config.selection.include == [18]);
-        let output = Output { adapter: "json".into(), uri: "relfile:///data/json/encore.{0}.json".into(), lines_per_file: Some(5000) };
-        assert_eq!(config.outputs, [output]);
+        let target = Target::File { folder: "data/json".into(), name: "encore.{0}.json".into() };
+        assert_eq!((config.outputs.len(), &config.outputs[0].target), (1, &target));
+        assert_eq!(config.outputs[0].lines_per_file, Some(5000));
         assert_eq!(config.monitor.period, Duration::from_secs(60));
     }
 
     #[test]
     fn errors_name_file_key_value_and_what_is_allowed() {
         let cases = [
-            ("\"port\": 8302", "\"port\": \"x\"", "estreamer.conf: subscription.servers[0].port is \"x\", but it must be a TCP port, 1 to 65535"),
+            (
+                "\"port\": 8302",
+                "\"port\": \"x\"",
+                "estreamer.conf: subscription.servers[0].port is \"x\", but it must be a TCP port, 1 to 65535",
+            ),
             ("\"port\": 8302", "\"port\": 0", "subscription.servers[0].port is 0"),
             ("\"start\": 2", "\"start\": 7", "start is 7"),
             ("fmc.example.com", "1.2.3.4", "placeholder"),
             ("\"level\": \"INFO\"", "\"level\": \"LOUD\"", "logging.level is \"LOUD\""),
             ("\"adapter\": \"json\"", "\"adapter\": \"jso\"", "handler.outputters[0].adapter is \"jso\""),
             ("\"include\": [18]", "\"include\": [70000]", "handler.records.include is 70000"),
+            ("relfile:///", "tcp://", "handler.outputters[0].stream.uri: tcp://"),
             ("\"enabled\": true, \"start\"", "\"enabled\": false, \"start\"", "enabled is false"),
             ("\"handler\": {", "\"handle\": {", "handler is missing"),
-            ("\"packetData\": true", "\"packetData\": 3", "subscription.records.packetData is 3, but it must be true or false"),
+            (
+                "\"packetData\": true",
+                "\"packetData\": 3",
+                "subscription.records.packetData is 3, but it must be true or false",
+            ),
         ];
         for (from, to, words) in cases {
             let text = SAMPLE.replacen(from, to, 1);

@@ -94,7 +94,11 @@ pub fn tls(server: &Server, pin_file: &Path) -> Result<Arc<ClientConfig>, Connec
 }
 
 /// Connects: every address of the name in turn, TCP and TLS together within `timeout` for each.
-pub async fn open(server: &Server, tls: Arc<ClientConfig>, timeout: Duration) -> Result<TlsStream<TcpStream>, ConnectError> {
+pub async fn open(
+    server: &Server,
+    tls: Arc<ClientConfig>,
+    timeout: Duration,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
     let lookup = |source| ConnectError::Name { host: server.host.clone(), source };
     let none = || lookup(std::io::Error::other("the name has no address"));
     let host = server.host.trim_start_matches('[').trim_end_matches(']');
@@ -111,7 +115,12 @@ pub async fn open(server: &Server, tls: Arc<ClientConfig>, timeout: Duration) ->
     Err(last)
 }
 
-async fn one(server: &Server, address: SocketAddr, tls: Arc<ClientConfig>, timeout: Duration) -> Result<TlsStream<TcpStream>, ConnectError> {
+async fn one(
+    server: &Server,
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+    timeout: Duration,
+) -> Result<TlsStream<TcpStream>, ConnectError> {
     let silent = || ConnectError::Silent { address, seconds: timeout.as_secs(), port: address.port() };
     let tcp = tokio::time::timeout(timeout, TcpStream::connect(address)).await.map_err(|_| silent())?;
     let tcp = tcp.map_err(|source| match source.kind() {

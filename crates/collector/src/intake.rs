@@ -166,6 +166,11 @@ impl Intake {
         self.events = false;
     }
 
+    /// Whether records are in a batch that is still open.
+    pub fn waiting(&self) -> bool {
+        !self.open.entries.is_empty()
+    }
+
     /// The next closed batch.
     pub fn next_batch(&mut self) -> Option<Batch> {
         self.ready.pop_front()
@@ -181,7 +186,11 @@ impl Intake {
                 }
                 ClientEvent::Error { code, text } => return Err(SessionEnd::Server { code, text }),
                 ClientEvent::Unknown(message) => {
-                    tracing::warn!("{} of {} bytes ignored: the server sent a message no guide describes", message.kind, message.body.len());
+                    tracing::warn!(
+                        "{} of {} bytes ignored: the server sent a message no guide describes",
+                        message.kind,
+                        message.body.len()
+                    );
                 }
                 ClientEvent::Services(services) => tracing::debug!("the server offers services {services:?}"),
                 ClientEvent::KeepAlive | ClientEvent::Host { .. } => {}
@@ -332,7 +341,10 @@ mod tests {
     #[test]
     fn each_batch_has_the_names_of_its_place_in_the_stream() {
         let mut intake = intake(&Resume::default());
-        feed(&mut intake, &[device("one"), event(5, 1), event(5, 2), device("two"), event(5, 3), device("two"), event(5, 4)]);
+        feed(
+            &mut intake,
+            &[device("one"), event(5, 1), event(5, 2), device("two"), event(5, 3), device("two"), event(5, 4)],
+        );
         let devices = table_id("devices").unwrap();
         let seen: Vec<_> = drain(&mut intake)
             .iter()

@@ -126,7 +126,10 @@ impl Program {
             ("timestamp", None),
         ];
         let second = times.into_iter().find_map(|(s, micro)| Some((find(s)?, micro.and_then(find))));
-        Program { steps: names_of(record.record_type()).iter().filter_map(|n| Step::compile(n, record)).collect(), second }
+        Program {
+            steps: names_of(record.record_type()).iter().filter_map(|n| Step::compile(n, record)).collect(),
+            second,
+        }
     }
 }
 
@@ -215,7 +218,8 @@ pub fn impact_level(flags: u64) -> u64 {
 }
 
 fn alert_text(text: &str) -> String {
-    let inner = text.split_once("[Impact: ").and_then(|(_, rest)| rest.split_once(']')).map(|(inner, _)| inner.to_owned());
+    let inner =
+        text.split_once("[Impact: ").and_then(|(_, rest)| rest.split_once(']')).map(|(inner, _)| inner.to_owned());
     inner.unwrap_or_else(|| text.replace('"', "'"))
 }
 
@@ -309,7 +313,9 @@ mod tests {
         rule.encode(None, &mut bytes);
         tables.store(&decoder.decode(&bytes).unwrap());
         let mut event = Event::new(400).unwrap();
-        for (name, value) in [("generatorId", 1u32), ("ruleId", 2003), ("eventSecond", 1_714_000_000), ("eventMicrosecond", 7)] {
+        for (name, value) in
+            [("generatorId", 1u32), ("ruleId", 2003), ("eventSecond", 1_714_000_000), ("eventMicrosecond", 7)]
+        {
             event.set(name, value).unwrap();
         }
         event.set("impactFlags", 6u8).unwrap().set("ipProtocolId", 17u8).unwrap();

@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn switches_include_and_exclude() {
-        let mut selection = Selection { connections: false, exclude: vec![400], include: vec![18, 71, 400], ..Default::default() };
+        let mut selection =
+            Selection { connections: false, exclude: vec![400], include: vec![18, 71, 400], ..Default::default() };
         assert!(selection.writes(71) && selection.writes(18), "included");
         assert!(!selection.writes(400), "exclude beats include");
         assert!(!selection.writes(53) && selection.writes(170) && selection.writes(3000));

@@ -140,7 +140,9 @@ impl Tables {
                 None => return false,
             },
         };
-        let Some(table) = table_id(store.table).and_then(|id| self.tables.get_mut(usize::from(id))) else { return false };
+        let Some(table) = table_id(store.table).and_then(|id| self.tables.get_mut(usize::from(id))) else {
+            return false;
+        };
         let known = match key.number {
             Some(n) => table.numbers.get(&n),
             None => table.keys.get(key.octets.as_slice()),

@@ -79,7 +79,8 @@ impl Worker {
         for entry in &batch.entries {
             let item = batch.data.get(start..entry.end).unwrap_or_default();
             start = entry.end;
-            let metadata = entry.position.is_none() && wire::layout::record(entry.record_type).is_some_and(|r| r.metadata);
+            let metadata =
+                entry.position.is_none() && wire::layout::record(entry.record_type).is_some_and(|r| r.metadata);
             let wanted = self.plan.selection.writes(entry.record_type);
             if wanted || metadata {
                 // The intake has parsed the header: decoding cannot fail any more.

@@ -1,0 +1,39 @@
+//! `estreamer clients`.
+
+use crate::arguments::Clients;
+use crate::exit::{Exit, Failure};
+use server::Home;
+use std::path::PathBuf;
+
+pub(crate) fn run(arguments: &Clients) -> Result<Exit, Failure> {
+    match arguments {
+        Clients::Add { home, host, password, out } => {
+            let home = Home::open(home)?;
+            let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.pkcs12", host.replace('/', "_"))));
+            if path.exists() {
+                return Err(Failure::new(format!(
+                    "{} exists; move it away or name another file with --out",
+                    path.display()
+                )));
+            }
+            let added = home.clients()?.add(&home, host, password.as_deref())?;
+            pki::files::write_private(&path, &added.bundle)?;
+            println!("{} is a client; its key and certificate are in {}", added.client.name, path.display());
+            println!("The certificate is valid until {} UTC", pki::time_text(added.client.not_after));
+        }
+        Clients::List { home } => {
+            let clients = Home::open(home)?.clients()?.list(false)?;
+            if clients.is_empty() {
+                println!("No clients. Create one: estreamer clients add --home {} HOST", home.display());
+            }
+            for client in clients {
+                println!("{}\tuntil {}\t{}", client.name, pki::time_text(client.not_after), client.fingerprint);
+            }
+        }
+        Clients::Remove { home, host } => {
+            Home::open(home)?.clients()?.remove(host)?;
+            println!("{host} is removed: its certificate is refused from now on");
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,53 @@
+//! `estreamer sensor`.
+
+use super::stop_flag;
+use crate::arguments::{Sensor, Simulate, Unified2};
+use crate::exit::{Exit, Failure};
+use crate::logging;
+use sensors::simulate::{self, Simulation};
+use sensors::snort::{self, SnortSensor};
+use server::Home;
+use std::num::NonZeroU32;
+
+pub(crate) fn run(arguments: &Sensor) -> Result<Exit, Failure> {
+    logging::start("info", None)?;
+    match arguments {
+        Sensor::Unified2(arguments) => unified2(arguments),
+        Sensor::Simulate(arguments) => simulate(arguments),
+    }
+}
+
+fn unified2(arguments: &Unified2) -> Result<Exit, Failure> {
+    let home = Home::open(&arguments.home)?;
+    let mut settings = snort::Settings::new(&arguments.spool, arguments.device, &arguments.name);
+    settings.base = arguments.base.clone();
+    settings.maps = arguments.maps.clone();
+    let mut sensor = SnortSensor::open(&settings, &home.archive(), home.settings()?.netmap)?;
+    let stop = stop_flag()?;
+    if arguments.once {
+        sensor.drain(&stop)?;
+    } else {
+        tracing::info!("Following {}", arguments.spool.display());
+        sensor.run(&stop)?;
+    }
+    let totals = sensor.totals();
+    println!(
+        "{} events, {} packets and {} extra data records read into the archive; {} not mapped, {} damaged",
+        totals.events, totals.packets, totals.extra_data, totals.unmapped, totals.malformed
+    );
+    Ok(if totals.malformed + totals.unmapped > 0 { Exit::Incomplete } else { Exit::Done })
+}
+
+fn simulate(arguments: &Simulate) -> Result<Exit, Failure> {
+    let home = Home::open(&arguments.home)?;
+    let mut settings = simulate::Settings::new(arguments.seed);
+    settings.events = arguments.events;
+    settings.rate = arguments.rate.and_then(NonZeroU32::new);
+    let mut simulation = Simulation::open(settings, &home.archive(), home.settings()?.netmap)?;
+    let before = simulation.progress().events();
+    let stop = stop_flag()?;
+    simulation.run(&stop)?;
+    let events = simulation.progress().events();
+    println!("{} events simulated; the archive has {events} of seed {}", events - before, arguments.seed);
+    Ok(Exit::Done)
+}

@@ -1,0 +1,26 @@
+//! `estreamer test`: connect, request, read the first answer, explain any failure.
+
+use super::collect::load;
+use crate::arguments::Test;
+use crate::exit::{Exit, Failure};
+
+pub(crate) fn run(arguments: &Test) -> Result<Exit, Failure> {
+    let config = load(&arguments.config)?;
+    for warning in &config.warnings {
+        eprintln!("warning: {warning}");
+    }
+    println!("Connecting to {}:{} with {}", config.server.host, config.server.port, config.server.pkcs12.display());
+    let probe = collector::run::probe(&config).map_err(Failure::new)?;
+    println!("Connected to {} ({})", probe.address, probe.tls);
+    println!("Server certificate SHA-256 {}", probe.fingerprint);
+    println!("Received {}", probe.first);
+    if !probe.services.is_empty() {
+        println!("Services offered: {}; 6667 is eStreamer", list(&probe.services));
+    }
+    println!("Connection successful");
+    Ok(Exit::Done)
+}
+
+fn list(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,20 @@
+//! The `estreamer` command.
+
+mod arguments;
+mod commands;
+mod exit;
+mod logging;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = arguments::Arguments::parse();
+    match commands::run(arguments) {
+        Ok(code) => code.into(),
+        Err(failure) => {
+            eprintln!("estreamer: {failure}");
+            exit::Exit::Failed.into()
+        }
+    }
+}
