@@ -535,6 +535,7 @@ fn rule(name: Option<&str>) -> Result<&'static str> {
     Ok(match name {
         None => "Rule::Lookup",
         Some("bits") => "Rule::Bits",
+        Some("number") => "Rule::Number",
         Some("na-when-zero") => "Rule::NaWhenZero",
         Some("is-set") => "Rule::IsSet",
         Some("impact-level") => "Rule::ImpactLevel",
@@ -557,9 +558,11 @@ fn emit_names(out: &mut String, names: &BTreeMap<String, BTreeMap<String, String
         list.sort_by_key(|(k, _)| (k.parse::<u64>().unwrap_or(u64::MAX), (*k).clone()));
         let _ = write!(out, "NameTable{{table:{table:?},entries:&[");
         for (key, name) in list {
-            let key = match key.parse::<u64>() {
-                Ok(n) => format!("NameKey::Number({n})"),
-                Err(_) => {
+            // A hash of digits alone is no number.
+            let number = if key.len() <= 20 { key.parse::<u64>().ok() } else { None };
+            let key = match number {
+                Some(n) => format!("NameKey::Number({n})"),
+                None => {
                     let hex: String = key.chars().filter(|c| *c != '-').collect();
                     if !hex.len().is_multiple_of(2) || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
                         return Err(format!("names: {table}: key {key} is neither a number nor hex"));

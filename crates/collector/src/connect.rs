@@ -68,7 +68,15 @@ pub enum ConnectError {
 /// any, the certificate it shows first is remembered in `pin_file` and must stay the same.
 pub fn tls(server: &Server, pin_file: &Path) -> Result<Arc<ClientConfig>, ConnectError> {
     let path = &server.pkcs12;
-    let failed = |error: pki::Error| ConnectError::Certificate(error.in_file(path).to_string());
+    let failed = |error: pki::Error| {
+        let hint = match error.root() {
+            pki::Error::PasswordNeeded | pki::Error::WrongPassword => {
+                ". It goes into \"password\" beside pkcs12Filepath, or into the environment variable ESTREAMER_PASSWORD"
+            }
+            _ => "",
+        };
+        ConnectError::Certificate(format!("{}{hint}", error.in_file(path)))
+    };
     let bytes = pki::files::read_bounded(path, pki::files::MAX_FILE).map_err(|error| {
         if path.exists() {
             return ConnectError::Certificate(error.to_string());

@@ -151,7 +151,7 @@ impl Step {
         let uint = |i: usize| field(i).and_then(|v| v.as_uint());
         let octets = |i: usize| field(i).and_then(|v| v.octets());
         Some(match self.rule {
-            Rule::Lookup | Rule::Bits | Rule::NaWhenZero => {
+            Rule::Lookup | Rule::Number | Rule::Bits | Rule::NaWhenZero => {
                 let last = self.key.len().checked_sub(1)?;
                 if self.rule == Rule::NaWhenZero && uint(last) == Some(0) {
                     return Some(Computed::Text(Cow::Borrowed("N/A")));
@@ -161,16 +161,14 @@ impl Step {
                     key.value(field(i)?);
                 }
                 match tables.name(self.table, key) {
+                    Some(name) if self.rule == Rule::Number => Computed::Uint(name.parse().ok()?),
                     Some(name) => Computed::Text(Cow::Borrowed(name)),
                     None if self.rule == Rule::Bits => self.bits(uint(last)?, tables)?,
                     None => return None,
                 }
             }
             Rule::IsSet => Computed::Text(Cow::Borrowed(if uint(0)? != 0 { "Yes" } else { "No" })),
-            Rule::ImpactLevel => match impact_level(uint(0)?) {
-                0 => return None,
-                level => Computed::Uint(level),
-            },
+            Rule::ImpactLevel => Computed::Uint(impact_level(uint(0)?)),
             Rule::AlertText => Computed::Text(Cow::Owned(alert_text(&text(octets(0)?)))),
             Rule::Packet => Computed::Text(Cow::Owned(hex(octets(0)?))),
             Rule::Payload => Computed::Text(Cow::Owned(hex(payload(octets(0)?, uint(1)?)))),
@@ -229,10 +227,13 @@ fn extra_data_address(kind: u64, octets: &[u8]) -> Option<IpAddr> {
     if !matches!(kind, 1 | 2) {
         return None;
     }
-    match octets.len() {
-        4 => <[u8; 4]>::try_from(octets).ok().map(IpAddr::from),
-        16 => <&[u8; 16]>::try_from(octets).ok().map(wire::event::address),
-        _ => None,
+    if let Ok(four) = <[u8; 4]>::try_from(octets) {
+        return Some(IpAddr::from(four));
+    }
+    // Snort writes IPv4 with and without the mark of a mapped address.
+    match octets.first_chunk::<16>()? {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d] if *a != 0 => Some(IpAddr::from([*a, *b, *c, *d])),
+        other => Some(wire::event::address(other)),
     }
 }
 
@@ -369,6 +370,8 @@ mod tests {
         assert_eq!(extra_data_address(1, &[10, 0, 0, 1]).unwrap().to_string(), "10.0.0.1");
         let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 203, 0, 113, 9];
         assert_eq!(extra_data_address(2, &mapped).unwrap().to_string(), "203.0.113.9");
+        let unmarked = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 203, 0, 113, 9];
+        assert_eq!(extra_data_address(2, &unmarked).unwrap().to_string(), "203.0.113.9");
         assert_eq!(extra_data_address(9, &[10, 0, 0, 1]), None);
     }
 }

@@ -175,9 +175,12 @@ impl Tables {
     }
 }
 
-/// Text of the wire: NULs are no part of it, what is not UTF-8 is replaced.
+/// Text of the wire, as eNcore shows it: NULs are no part of it, and what is not UTF-8 is shown in hex.
 pub fn text(octets: &[u8]) -> String {
-    String::from_utf8_lossy(octets).replace('\0', "")
+    match std::str::from_utf8(octets) {
+        Ok(text) => text.replace('\0', ""),
+        Err(_) => octets.iter().map(|o| format!("{o:02x}")).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub struct Named {
 pub enum Rule {
     /// `table[key]`.
     Lookup,
+    /// `table[key]`, which is a number.
+    Number,
     /// `table[key]`; when the whole number has no name, the names of its bits joined by `, `.
     Bits,
     /// `table[key]`; `N/A` when the last field is 0.

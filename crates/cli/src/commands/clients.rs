@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &Clients) -> Result<Exit, Failure> {
             let added = home.clients()?.add(&home, host, password.as_deref())?;
             pki::files::write_private(&path, &added.bundle)?;
             println!("{} is a client; its key and certificate are in {}", added.client.name, path.display());
-            println!("The certificate is valid until {} UTC", pki::time_text(added.client.not_after));
+            println!("The certificate is valid until {}", pki::time_text(added.client.not_after));
         }
         Clients::List { home } => {
             let clients = Home::open(home)?.clients()?.list(false)?;
