@@ -144,7 +144,10 @@ impl File {
         }
         self.exists = true;
         self.announced = true;
+        // Whoever created it may have been killed before its name was durable.
+        self.folder_changed = true;
         self.begin(state);
+        self.end_torn_line()?;
         Ok(ours)
     }
 
@@ -165,10 +168,13 @@ impl File {
         let length = length(&path)?;
         self.exists = length.is_some();
         self.announced = false;
-        let torn = length.is_some_and(|l| l > 0) && !ends_with_line_feed(&path)?;
         self.begin(State { path: path.to_string_lossy().into_owned(), length: length.unwrap_or(0), lines: 0 });
-        if torn {
-            // Another program was killed in the middle of a line: ours shall not become a part of it.
+        self.end_torn_line()
+    }
+
+    /// Where another program was killed in the middle of a line, ours shall not become a part of it.
+    fn end_torn_line(&mut self) -> Result<(), Error> {
+        if self.flushed > 0 && !ends_with_line_feed(self.path())? {
             self.buffer.push(b'\n');
         }
         Ok(())
@@ -206,6 +212,9 @@ impl File {
     /// The open file; opened or created now if need be.
     fn handle(&mut self) -> Result<&fs::File, Error> {
         if self.open.is_none() {
+            if !self.exists {
+                create_folder(&self.settings.folder)?;
+            }
             let mut options = OpenOptions::new();
             options.write(true).mode(0o640);
             let opened = match self.exists {

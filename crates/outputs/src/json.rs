@@ -115,7 +115,7 @@ impl Json {
     ) -> Line<'o> {
         for (i, step) in self.head.iter().enumerate() {
             let shared = program.and_then(|p| *p.shared.get(i)?).and_then(|position| main.value(position));
-            if let Some(value) = shared.or_else(|| header.value(step.position)) {
+            if let Some(value) = &shared.or_else(|| header.value(step.position)) {
                 out = self.value(step, value, out);
             }
         }
@@ -127,7 +127,8 @@ impl Json {
             if discovery && step.shared {
                 continue;
             }
-            if let Some(value) = view.value(step.position) {
+            // By reference: copying a value costs more than reading it.
+            if let Some(value) = &view.value(step.position) {
                 out = self.value(step, value, out);
             }
         }
@@ -135,9 +136,9 @@ impl Json {
     }
 
     #[inline]
-    fn value<'o>(&self, step: &Step, value: Value<'_>, out: Line<'o>) -> Line<'o> {
+    fn value<'o>(&self, step: &Step, value: &Value<'_>, out: Line<'o>) -> Line<'o> {
         let out = out.piece(&step.key);
-        match value {
+        match *value {
             Value::Uint(number) => out.uint(number),
             Value::Text(octets) if step.string_block => primitive(octets, out),
             Value::Text(octets) => out.octets(octets).bytes(b"\""),

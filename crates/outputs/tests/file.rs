@@ -207,6 +207,8 @@ fn a_fixed_name_is_appended_to() {
     let path = folder.path().join("events.json");
     fs::write(&path, "whole\ntorn").unwrap();
     let mut caller = Caller::new(settings(folder.path(), "events.json", Some(1)), 0);
+    caller.store();
+    caller.crash();
     caller.write(2);
     caller.checkpoint();
     let content = || fs::read_to_string(&path).unwrap();
@@ -323,6 +325,17 @@ fn a_name_that_another_program_took_is_not_overwritten() {
     caller.checkpoint();
     assert_eq!(fs::read_to_string(&taken).unwrap(), "foreign\n");
     assert_eq!(fs::read_to_string(&caller.paths[1]).unwrap(), "0 \n1 x\n");
+}
+
+#[test]
+fn a_folder_that_vanished_is_made_again() {
+    let folder = TempDir::new().unwrap();
+    let mut caller = Caller::new(settings(&folder.path().join("json"), "e{0}", Some(5)), 10);
+    caller.checkpoint();
+    fs::remove_dir(folder.path().join("json")).unwrap();
+    caller.crash();
+    caller.write(6);
+    caller.check();
 }
 
 #[test]
