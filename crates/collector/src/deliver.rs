@@ -10,7 +10,7 @@
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::stats::Stats;
 use crate::work::{Chunk, Formatted};
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use outputs::{Destination, Error as DestinationError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -65,11 +65,17 @@ pub struct Delivery {
     filtered: u64,
     bytes: usize,
     since: Option<Instant>,
+    used: Sender<Vec<u8>>,
 }
 
 impl Delivery {
-    /// Delivery to destinations, named so that their states are found again.
-    pub fn new(destinations: Vec<(String, Box<dyn Destination>)>, checkpoint: Checkpoint, stats: Arc<Stats>) -> Self {
+    /// Delivery to destinations, named so that their states are found again. Buffers that were delivered go to `used`.
+    pub fn new(
+        destinations: Vec<(String, Box<dyn Destination>)>,
+        checkpoint: Checkpoint,
+        stats: Arc<Stats>,
+        used: Sender<Vec<u8>>,
+    ) -> Self {
         Delivery {
             destinations,
             checkpoint,
@@ -81,6 +87,7 @@ impl Delivery {
             filtered: 0,
             bytes: 0,
             since: None,
+            used,
         }
     }
 
@@ -125,6 +132,10 @@ impl Delivery {
             }
             self.account(&batch, from, to);
             from = to;
+        }
+        for mut chunk in batch.chunks {
+            chunk.bytes.clear();
+            let _ = self.used.try_send(chunk.bytes);
         }
         Ok(())
     }

@@ -274,8 +274,12 @@ fn payload(packet: &[u8], link_type: u64) -> &[u8] {
 
 fn hex(octets: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |n: u8| char::from(DIGITS[usize::from(n & 15)]);
-    octets.iter().flat_map(|o| [digit(o >> 4), digit(*o)]).collect()
+    let digit = |n: u8| DIGITS[usize::from(n & 15)];
+    let mut text = Vec::with_capacity(2 * octets.len());
+    for octet in octets {
+        text.extend_from_slice(&[digit(octet >> 4), digit(*octet)]);
+    }
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]

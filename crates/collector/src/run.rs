@@ -110,12 +110,14 @@ impl Collector {
         let (done, results) = bounded::<Formatted>(QUEUE);
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
         let mut workers = Vec::new();
+        let (used, spare) = bounded(2 * QUEUE);
         for i in 0..cores.clamp(1, 8) {
-            let (plan, work, done) = (plan.clone(), work.clone(), done.clone());
-            workers.push(thread(&format!("worker-{i}"), move || worker(plan, &work, &done))?);
+            let (work, done) = (work.clone(), done.clone());
+            let worker = Worker::new(plan.clone(), spare.clone());
+            workers.push(thread(&format!("worker-{i}"), move || run_worker(worker, &work, &done))?);
         }
         drop((work, done));
-        let delivery = Delivery::new(destinations, checkpoint, stats.clone());
+        let delivery = Delivery::new(destinations, checkpoint, stats.clone(), used);
         let until = stop.clone();
         let delivery = thread("delivery", move || {
             let outcome = delivery.run(&results, &until);
@@ -177,8 +179,7 @@ fn thread<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'stat
     std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(RunError::Thread)
 }
 
-fn worker(plan: Arc<Plan>, work: &Receiver<Batch>, done: &Sender<Formatted>) {
-    let mut worker = Worker::new(plan);
+fn run_worker(mut worker: Worker, work: &Receiver<Batch>, done: &Sender<Formatted>) {
     while let Ok(batch) = work.recv() {
         if done.send(worker.run(&batch)).is_err() {
             return;

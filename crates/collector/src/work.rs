@@ -4,6 +4,7 @@ use crate::intake::Batch;
 use crate::resolve::{Item, Resolver};
 use crate::select::Selection;
 use crate::stats::Stats;
+use crossbeam_channel::Receiver;
 use outputs::{Format, Resolved};
 use std::sync::Arc;
 use wire::decode::Decoder;
@@ -56,12 +57,14 @@ pub struct Worker {
     plan: Arc<Plan>,
     decoder: Decoder,
     resolver: Resolver,
+    /// Buffers that delivery is done with: fresh megabytes for every batch cost more than formatting it.
+    spare: Receiver<Vec<u8>>,
 }
 
 impl Worker {
-    /// A worker.
-    pub fn new(plan: Arc<Plan>) -> Self {
-        Worker { plan, decoder: Decoder::new(), resolver: Resolver::new() }
+    /// A worker; `spare` brings back buffers it filled.
+    pub fn new(plan: Arc<Plan>, spare: Receiver<Vec<u8>>) -> Self {
+        Worker { plan, decoder: Decoder::new(), resolver: Resolver::new(), spare }
     }
 
     /// Decodes, resolves and formats.
@@ -70,6 +73,7 @@ impl Worker {
         out.records.reserve(batch.entries.len());
         out.chunks.resize_with(self.plan.formats.len(), Chunk::default);
         for chunk in &mut out.chunks {
+            chunk.bytes = self.spare.try_recv().unwrap_or_default();
             // JSON is five times the size of the record.
             chunk.bytes.reserve(batch.data.len() * 6);
             chunk.ends.reserve(batch.entries.len());

@@ -124,7 +124,10 @@ impl Decoder {
                 discovery = Some(frame);
             }
             let body = self.open(Some(record.body), 0, at, end);
-            self.fields(item, body, at, 0);
+            // What follows a header that is cut short is a piece of it, not the body.
+            if self.problem.is_none() {
+                self.fields(item, body, at, 0);
+            }
             return Ok(Record { decoder: self, item, header, layout: Some(record), discovery, body });
         }
         let body = self.open(None, 0, at, end);
@@ -136,7 +139,7 @@ impl Decoder {
         self.clear(0);
         let expected = u32_at(data, 0).and_then(|number| layout::block(series, number));
         let frame = self.block(data, expected, series, 0, data.len() as u32, 0);
-        View { decoder: self, data, frame: frame.unwrap_or(0) }
+        self.view(data, frame.unwrap_or(0))
     }
 
     /// What was wrong with the record or block decoded last.
@@ -163,15 +166,19 @@ impl Decoder {
         }
     }
 
-    fn frame(&self, frame: u32) -> Frame {
-        const NONE: Frame =
+    fn frame(&self, frame: u32) -> &Frame {
+        static NONE: Frame =
             Frame { layout: None, word: 0, start: 0, end: 0, read_to: 0, slots: 0, read: 0, child: 0, next: 0 };
-        self.frames.get(frame as usize).copied().unwrap_or(NONE)
+        self.frames.get(frame as usize).unwrap_or(&NONE)
+    }
+
+    fn view<'r>(&'r self, data: &'r [u8], frame: u32) -> View<'r> {
+        View { decoder: self, data, frame: self.frame(frame) }
     }
 
     /// Reads the fields of `frame`, the first of them at `at`.
     fn fields(&mut self, data: &[u8], frame: u32, at: u32, depth: u8) {
-        let f = self.frame(frame);
+        let f = *self.frame(frame);
         let Some(layout) = f.layout else { return };
         let end = f.end;
         let base = self.slots.len();
@@ -456,7 +463,7 @@ impl<'r> Record<'r> {
     }
 
     fn view(&self, frame: u32) -> View<'r> {
-        View { decoder: self.decoder, data: self.item, frame }
+        self.decoder.view(self.item, frame)
     }
 }
 
@@ -465,27 +472,27 @@ impl<'r> Record<'r> {
 pub struct View<'r> {
     decoder: &'r Decoder,
     data: &'r [u8],
-    frame: u32,
+    frame: &'r Frame,
 }
 
 impl<'r> View<'r> {
-    fn frame(&self) -> Frame {
-        self.decoder.frame(self.frame)
+    fn other(&self, frame: u32) -> View<'r> {
+        self.decoder.view(self.data, frame)
     }
 
     /// Its layout; `None` when it is opaque.
     pub fn layout(&self) -> Option<&'static Layout> {
-        self.frame().layout
+        self.frame.layout
     }
 
     /// Block type on the wire; 0 for a body without block header.
     pub fn block_type(&self) -> u32 {
-        self.frame().word
+        self.frame.word
     }
 
     /// Block length as it stands on the wire; for a body without block header its length.
     pub fn block_length(&self) -> u32 {
-        let f = self.frame();
+        let f = self.frame;
         if f.layout.is_some_and(|l| !l.header) {
             f.end - f.start
         } else {
@@ -495,25 +502,25 @@ impl<'r> View<'r> {
 
     /// All its bytes that are there, a block header included.
     pub fn bytes(&self) -> &'r [u8] {
-        let f = self.frame();
+        let f = self.frame;
         self.data.get(f.start as usize..f.end as usize).unwrap_or_default()
     }
 
     /// What follows the fields the layout knows: a newer product's additions.
     pub fn trailing(&self) -> &'r [u8] {
-        let f = self.frame();
+        let f = self.frame;
         self.data.get(f.read_to as usize..f.end as usize).unwrap_or_default()
     }
 
     /// How many fields of the layout were read.
     pub fn read(&self) -> usize {
-        self.frame().read.into()
+        self.frame.read.into()
     }
 
     /// The field at a position of the layout; `None` when it was not read or is not on the wire.
     #[inline]
     pub fn value(&self, position: usize) -> Option<Value<'r>> {
-        let f = self.frame();
+        let f = self.frame;
         let field = f.layout?.fields.get(position)?;
         if position >= usize::from(f.read) {
             return None;
@@ -537,8 +544,8 @@ impl<'r> View<'r> {
                 let octets = tail.get(..self.uint(length.into())? as usize)?;
                 if text { Value::Text(octets) } else { Value::Hex(octets) }
             }
-            Kind::Block { .. } => Value::Block(View { frame: slot, ..*self }),
-            Kind::List { .. } => Value::List(List { view: View { frame: slot, ..*self } }),
+            Kind::Block { .. } => Value::Block(self.other(slot)),
+            Kind::List { .. } => Value::List(List { view: self.other(slot) }),
         })
     }
 
@@ -577,9 +584,9 @@ impl<'r> List<'r> {
     /// Its blocks in order.
     pub fn items(&self) -> impl Iterator<Item = View<'r>> + use<'r> {
         let view = self.view;
-        let first = view.frame().child;
-        let link = move |frame: u32| (frame != 0).then_some(View { frame, ..view });
-        std::iter::successors(link(first), move |v| link(v.frame().next))
+        let first = view.frame.child;
+        let link = move |frame: u32| (frame != 0).then(|| view.other(frame));
+        std::iter::successors(link(first), move |v| link(v.frame.next))
     }
 }
 

@@ -35,7 +35,12 @@ fn bytes(example: &Json, key: &str) -> Vec<u8> {
 fn assert_fields(record: &Record<'_>, fields: &Json) {
     for (name, expected) in fields.as_object().unwrap() {
         let name = match name.as_str() {
-            "headerVersion" | "messageType" | "messageLength" | "recordLength" | "stringBlockType" | "stringBlockLength"
+            "headerVersion"
+            | "messageType"
+            | "messageLength"
+            | "recordLength"
+            | "stringBlockType"
+            | "stringBlockLength"
             | "packetDataStartsWith" => continue,
             "recordType" => {
                 assert_eq!(u64::from(record.record_type()), expected.as_u64().unwrap());
@@ -110,7 +115,8 @@ fn the_guides_incomplete_records_filled_up_as_their_notes_say() {
 
 #[test]
 fn the_guides_heads_of_records() {
-    let names = ["rule_message_record_head", "intrusion_event_5_4_head", "correlation_event_4_5_head", "user_event_5_1_head"];
+    let names =
+        ["rule_message_record_head", "intrusion_event_5_4_head", "correlation_event_4_5_head", "user_event_5_1_head"];
     for name in names {
         let example = example(name);
         let mut bytes = bytes(&example, "hex");
@@ -186,7 +192,8 @@ fn constructed_messages_of_the_protocol_description() {
     assert_eq!(one(&unhex("00010000 00000000")).kind, MessageType::NULL);
     let error = unhex("00010001 00000009 ffffffff 0003 627965");
     assert_eq!(message::parse_error(one(&error).body), Ok((-1, "bye".into())));
-    let current = unhex("00010005 00000028 00000006 00000003 00000000000000000000ffff0a000001 00000000000000000000ffff0a000001");
+    let current =
+        unhex("00010005 00000028 00000006 00000003 00000000000000000000ffff0a000001 00000000000000000000ffff0a000001");
     let host = HostRequest::parse(one(&current).body).unwrap();
     assert_eq!((host.data_type, host.flags), (6, 3));
     let legacy = unhex("00010005 00000010 00000005 00000000 0a000000 0a0000ff");
@@ -198,7 +205,8 @@ fn constructed_messages_of_the_protocol_description() {
 #[test]
 fn a_bundle_and_the_same_record_alone() {
     let record = unhex("0000007b 0000000a 00000001 00000002 6677");
-    let bundle = unhex("00010fa2 00000022 00000007 00000001 00000004 00000012 0000007b 0000000a 00000001 00000002 6677");
+    let bundle =
+        unhex("00010fa2 00000022 00000007 00000001 00000004 00000012 0000007b 0000000a 00000001 00000002 6677");
     let alone = unhex("00010004 00000012 0000007b 0000000a 00000001 00000002 6677");
     let parsed = Bundle::parse(one(&bundle).body).unwrap();
     assert_eq!((parsed.connection, parsed.sequence), (7, 1));
