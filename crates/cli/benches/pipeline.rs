@@ -18,7 +18,15 @@ fn main() {
     let folder = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
     let at = |name: &str| folder.path().join(name);
     run(&["init", at("home").to_str().unwrap(), "--name", "localhost"]);
-    run(&["clients", "add", "--home", at("home").to_str().unwrap(), "127.0.0.1", "--out", at("client.pkcs12").to_str().unwrap()]);
+    run(&[
+        "clients",
+        "add",
+        "--home",
+        at("home").to_str().unwrap(),
+        "127.0.0.1",
+        "--out",
+        at("client.pkcs12").to_str().unwrap(),
+    ]);
     let start = Instant::now();
     run(&["sensor", "simulate", "--home", at("home").to_str().unwrap(), "--events", &events.to_string()]);
     report("simulator -> archive", events, start.elapsed());
@@ -36,11 +44,12 @@ fn main() {
         ),
     )
     .unwrap();
+    warm_up(&at("warm"), events * 4600);
     let start = Instant::now();
     let collector = start_program(&["collect", "--config", at("estreamer.conf").to_str().unwrap()]);
-    let mut seen = Lines::default();
-    wait(|| seen.count(folder.path()) >= events);
-    report("archive -> TLS -> decode -> JSON", events, start.elapsed());
+    let mut seen = Output { folder: folder.path().to_owned(), bytes: 0, grown: start };
+    wait(|| seen.idle() && seen.lines() >= events);
+    report("archive -> TLS -> decode -> JSON", events, seen.grown - start);
     println!("{:<36} {:>7.1} MB", "JSON written", seen.bytes as f64 / 1e6);
     println!("{:<36} {:>7.1} MB", "server, peak resident", peak(&server));
     println!("{:<36} {:>7.1} MB", "collector, peak resident", peak(&collector));
@@ -68,47 +77,53 @@ fn wait(mut done: impl FnMut() -> bool) {
 }
 
 fn report(what: &str, events: u64, time: Duration) {
-    println!("{what:<36} {:>7.0} events/s ({events} in {:.2} s)", events as f64 / time.as_secs_f64(), time.as_secs_f64());
+    println!(
+        "{what:<36} {:>7.0} events/s ({events} in {:.2} s)",
+        events as f64 / time.as_secs_f64(),
+        time.as_secs_f64()
+    );
 }
 
-/// Counts event lines of a growing file without taking much time from the programs measured.
-#[derive(Default)]
-struct Lines {
-    file: Option<std::fs::File>,
-    lines: u64,
+/// Fills and frees memory: a virtual machine gets the memory of its host on first use, and that is slower than anything
+/// measured here.
+fn warm_up(path: &Path, bytes: u64) {
+    let mut file = std::fs::File::create(path).unwrap();
+    std::io::copy(&mut std::io::repeat(1).take(bytes), &mut file).unwrap();
+    std::fs::remove_file(path).unwrap();
+}
+
+/// The growing output. Only its size is looked at while it grows, so that the programs have the machine for themselves.
+struct Output {
+    folder: std::path::PathBuf,
     bytes: u64,
-    expected: u64,
+    grown: Instant,
 }
 
-impl Lines {
-    fn count(&mut self, folder: &Path) -> u64 {
-        let path = || {
-            let mut files = std::fs::read_dir(folder).ok()?.filter_map(|f| Some(f.ok()?.path()));
-            files.find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("events.")))
-        };
-        if self.file.is_none() {
-            self.file = path().and_then(|p| std::fs::File::open(p).ok());
+impl Output {
+    fn path(&self) -> Option<std::path::PathBuf> {
+        let mut files = std::fs::read_dir(&self.folder).ok()?.filter_map(|f| Some(f.ok()?.path()));
+        files.find(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("events.")))
+    }
+
+    /// It has not grown for half a second.
+    fn idle(&mut self) -> bool {
+        let bytes = self.path().and_then(|p| p.metadata().ok()).map_or(0, |m| m.len());
+        if bytes != self.bytes {
+            (self.bytes, self.grown) = (bytes, Instant::now());
         }
-        let Some(file) = &mut self.file else { return 0 };
-        // Reading gigabytes of JSON costs more than writing them: look at the size first, and read only once it has
-        // stopped growing.
-        let size = file.metadata().unwrap().len();
-        if size == 0 || size != self.expected {
-            self.expected = size;
-            std::thread::sleep(Duration::from_millis(20));
-            return self.lines;
-        }
+        bytes > 0 && self.grown.elapsed() > Duration::from_millis(500)
+    }
+
+    fn lines(&self) -> u64 {
+        let mut file = std::fs::File::open(self.path().unwrap()).unwrap();
         let mut buffer = vec![0; 1 << 20];
+        let mut lines = 0;
         loop {
-            let n = file.read(&mut buffer).unwrap();
-            if n == 0 {
-                break;
+            match file.read(&mut buffer).unwrap() {
+                0 => return lines,
+                n => lines += buffer.iter().take(n).filter(|b| **b == b'\n').count() as u64,
             }
-            self.bytes += n as u64;
-            let text = &buffer[..n];
-            self.lines += text.iter().filter(|b| **b == b'\n').count() as u64;
         }
-        self.lines
     }
 }
 

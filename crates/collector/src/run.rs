@@ -375,10 +375,12 @@ impl Reader {
 /// What a connection that breaks means. Before the first message it is a refusal: with TLS 1.3 the server looks at the
 /// client's certificate when the client believes the handshake is over.
 fn lost(error: &std::io::Error, messages: usize) -> Ended {
-    if error.kind() == std::io::ErrorKind::UnexpectedEof {
-        return Ended::Lost(closed(messages));
-    }
-    Ended::Lost(pki::explain_connect_io(error).to_string())
+    let tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    Ended::Lost(match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => closed(messages),
+        _ if tls || messages == 0 => pki::explain_connect_io(error).to_string(),
+        _ => format!("The connection to the management center broke: {error}."),
+    })
 }
 
 fn closed(messages: usize) -> String {

@@ -1,7 +1,7 @@
 //! Files: each event exactly once, even after `kill -9` or a power failure, under the contract of
 //! [`destination`](crate::destination).
 //!
-//! Names follow eNcore: `{0}` stands for the epoch second at which the name is chosen (`SECONDS-N` when that file exists),
+//! Names follow eNcore: `{0}` stands for the epoch second at which the name is chosen (`SECONDS_NNNN` when that file exists, so that names sort as the files follow each other),
 //! no name is `log{0}`, slashes in the name are removed, missing folders are created. Unlike eNcore, which overwrites it
 //! again and again, a file whose name has no `{0}` is appended to and never rotated.
 //!
@@ -191,7 +191,7 @@ impl File {
         loop {
             let number = self.last_name.1;
             self.last_name.1 += 1;
-            let text = if number == 0 { now.to_string() } else { format!("{now}-{number}") };
+            let text = if number == 0 { now.to_string() } else { format!("{now}_{number:04}") };
             let name = self.settings.name.replace(PLACE, &text);
             let path = self.settings.folder.join(&name);
             // An announced file need not exist yet.
