@@ -397,6 +397,14 @@ impl Reader<'_> {
             let target = uri.parse();
             let target =
                 target.map_err(|source| ConfigError::Uri { path: self.path.into(), key: stream.key("uri"), source })?;
+            // The state of an output is found by its URI.
+            if outputs.iter().any(|o: &Output| o.uri == uri) {
+                return Err(self.wrong(
+                    &stream.key("uri"),
+                    &Value::from(uri),
+                    "another stream than that of an outputter before",
+                ));
+            }
             outputs.push(Output { adapter, uri, target, lines_per_file });
         }
         if outputs.is_empty() {

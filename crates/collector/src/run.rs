@@ -132,6 +132,7 @@ impl Collector {
             batches,
             stats: stats.clone(),
             stop: stop.clone(),
+            started: Instant::now(),
         };
         let intake = thread("intake", move || reader.run())?;
         Ok(Collector { stats, stop, intake, workers, delivery })
@@ -195,6 +196,7 @@ struct Reader {
     batches: Sender<Batch>,
     stats: Arc<Stats>,
     stop: Arc<AtomicBool>,
+    started: Instant,
 }
 
 /// Why a connection ended.
@@ -340,10 +342,13 @@ impl Reader {
 
     fn monitor(&self, heard: Instant) {
         let monitor = &self.config.monitor;
+        // The words and blanks of eNcore's line: people search their logs for "ev/sec".
         let mut line = "Running.".to_owned();
+        let handled = self.stats.delivered.value();
         if monitor.handled {
-            line.push_str(&format!(" {} handled;", self.stats.delivered.value()));
+            line.push_str(&format!(" {handled} handled;"));
         }
+        line.push_str(&format!(" average rate {:.2} ev/sec; ", handled as f64 / self.started.elapsed().as_secs_f64()));
         if monitor.bookmark {
             let second = i64::from(self.stats.second.load(Ordering::Relaxed));
             if let Ok(time) = jiff::Timestamp::from_second(second) {

@@ -74,8 +74,8 @@ impl Worker {
         out.chunks.resize_with(self.plan.formats.len(), Chunk::default);
         for chunk in &mut out.chunks {
             chunk.bytes = self.spare.try_recv().unwrap_or_default();
-            // JSON is five times the size of the record.
-            chunk.bytes.reserve(batch.data.len() * 6);
+            // JSON is five times the size of an event; a giant record (a packet) is not worth a giant guess.
+            chunk.bytes.reserve((batch.data.len() * 6).min(2 << 20));
             chunk.ends.reserve(batch.entries.len());
         }
         let mut start = 0;

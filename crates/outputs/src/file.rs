@@ -1,9 +1,10 @@
 //! Files: each event exactly once, even after `kill -9` or a power failure, under the contract of
 //! [`destination`](crate::destination).
 //!
-//! Names follow eNcore: `{0}` stands for the epoch second at which the name is chosen (`SECONDS_NNNN` when that file exists, so that names sort as the files follow each other),
-//! no name is `log{0}`, slashes in the name are removed, missing folders are created. Unlike eNcore, which overwrites it
-//! again and again, a file whose name has no `{0}` is appended to and never rotated.
+//! Names follow eNcore: `{0}` stands for the epoch second at which the name is chosen (`SECONDS_NNNN` when that file
+//! exists: names sort as the files follow each other), no name is `log{0}`, slashes in the name are removed, missing
+//! folders are created. Unlike eNcore, which overwrites it again and again, a file whose name has no `{0}` is appended to
+//! and never rotated.
 //!
 //! A file that is renamed or deleted while it is open is noticed at the next sync, and a new one is begun. (Truncating it
 //! from outside, as logrotate's `copytruncate` does, loses events with any program.)
