@@ -1,0 +1,51 @@
+//! Decode, resolve and JSON of a realistic mix, one core, wall-clock time.
+//!
+//! `cargo bench -p estreamer-collector --bench mix`
+
+#![allow(missing_docs, unreachable_pub, clippy::expect_used)]
+
+mod sample;
+
+use collector::resolve::Resolver;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use outputs::{Format, Json, Resolved};
+use wire::decode::Decoder;
+
+fn mix(c: &mut Criterion) {
+    let sample = sample::sample();
+    let format = Json::new();
+    let mut decoder = Decoder::new();
+    let mut resolver = Resolver::new();
+    let mut out = Vec::new();
+    let mut group = c.benchmark_group("80 % connection, 15 % intrusion, 5 % file");
+    group.throughput(Throughput::Elements(sample.items.len() as u64));
+    group.bench_function("decode", |b| {
+        b.iter(|| sample.items.iter().filter(|i| decoder.decode(i).is_ok_and(|r| r.problem().is_none())).count());
+    });
+    group.bench_function("decode and JSON", |b| {
+        b.iter(|| {
+            out.clear();
+            for item in &sample.items {
+                let record = decoder.decode(item).expect("own events");
+                format.format(&Resolved { record: &record, computed: &[] }, &mut out);
+            }
+            out.len()
+        });
+    });
+    group.bench_function("decode, resolve and JSON", |b| {
+        b.iter(|| {
+            out.clear();
+            for item in &sample.items {
+                let record = decoder.decode(item).expect("own events");
+                let mut names = Vec::with_capacity(64);
+                resolver.resolve(&record, &sample.tables, &mut names);
+                format.format(&Resolved { record: &record, computed: &names }, &mut out);
+            }
+            out.len()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, mix);
+criterion_main!(benches);
