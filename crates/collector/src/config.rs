@@ -141,7 +141,7 @@ pub enum ConfigError {
         /// The key with its parents.
         key: String,
         /// What is wrong with it.
-        source: outputs::uri::UriError,
+        source: Box<outputs::uri::UriError>,
     },
     /// `enabled` is false.
     #[error("{0}: enabled is false, so there is nothing to do. Set it to true to collect")]
@@ -395,8 +395,11 @@ impl Reader<'_> {
                 }
             };
             let target = uri.parse();
-            let target =
-                target.map_err(|source| ConfigError::Uri { path: self.path.into(), key: stream.key("uri"), source })?;
+            let target = target.map_err(|source| ConfigError::Uri {
+                path: self.path.into(),
+                key: stream.key("uri"),
+                source: Box::new(source),
+            })?;
             // The state of an output is found by its URI.
             if outputs.iter().any(|o: &Output| o.uri == uri) {
                 return Err(self.wrong(

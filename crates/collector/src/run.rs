@@ -54,6 +54,16 @@ pub enum RunError {
     Internal(&'static str),
 }
 
+/// An output of the caller's own. Its name must be the same at every start, or its state is not found.
+pub struct ExtraOutput {
+    /// What the checkpoint calls it.
+    pub name: String,
+    /// Makes the lines.
+    pub format: Box<dyn Format>,
+    /// Takes them.
+    pub destination: Box<dyn Destination>,
+}
+
 /// A collector at work.
 #[derive(Debug)]
 pub struct Collector {
@@ -83,12 +93,8 @@ impl Collector {
         Collector::start_with(config, Vec::new())
     }
 
-    /// As [`Collector::start`], with outputs of the caller's own beside those of the configuration. Their names must be
-    /// the same at every start, or their state is not found.
-    pub fn start_with(
-        config: Config,
-        extra: Vec<(String, Box<dyn Format>, Box<dyn Destination>)>,
-    ) -> Result<Collector, RunError> {
+    /// As [`Collector::start`], with outputs beside those of the configuration.
+    pub fn start_with(config: Config, extra: Vec<ExtraOutput>) -> Result<Collector, RunError> {
         let stats: Arc<Stats> = Arc::default();
         let stop: Arc<AtomicBool> = Arc::default();
         let pin_file = config.state_file().with_extension("pin");
@@ -101,9 +107,9 @@ impl Collector {
             destinations.push((output.uri.clone(), open(output, &config.folder, state)?));
             formats.push(Box::new(Json::new()));
         }
-        for (name, format, destination) in extra {
-            destinations.push((name, destination));
-            formats.push(format);
+        for output in extra {
+            destinations.push((output.name, output.destination));
+            formats.push(output.format);
         }
         let plan = Arc::new(Plan { formats, selection: config.selection.clone(), stats: stats.clone() });
         let (batches, work) = bounded::<Batch>(QUEUE);

@@ -5,7 +5,7 @@ use crate::arguments::Demo;
 use crate::exit::{Exit, Failure};
 use crate::logging;
 use collector::config::Config;
-use collector::run::Collector;
+use collector::run::{Collector, ExtraOutput};
 use outputs::{Destination, Format, Resolved};
 use sensors::simulate::{Settings, Simulation};
 use server::{Home, Options, Server};
@@ -49,8 +49,11 @@ pub(crate) fn run(arguments: &Demo) -> Result<Exit, Failure> {
 
     let config = config(&service.address, &bundle, temporary.path(), &data)?;
     let seen = Arc::new(Seen::default());
-    let show: (String, Box<dyn Format>, Box<dyn Destination>) =
-        ("terminal".into(), Box::new(Readable { seen: seen.clone() }), Box::new(Terminal { seen: seen.clone() }));
+    let show = ExtraOutput {
+        name: "terminal".into(),
+        format: Box::new(Readable { seen: seen.clone() }),
+        destination: Box::new(Terminal { seen: seen.clone() }),
+    };
     let collector = Collector::start_with(config, vec![show])?;
     println!("Collector: writing JSON to {}", data.display());
 
