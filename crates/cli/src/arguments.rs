@@ -49,7 +49,10 @@ pub(crate) enum Command {
     )]
     Collect(Collect),
     /// Connect to a management center and say what happens
-    #[command(after_help = "Example:\n  estreamer test --config estreamer.conf")]
+    #[command(
+        after_help = "Example:\n  estreamer test --config estreamer.conf\n\nThe password of the PKCS#12 file may be given in \
+                            ESTREAMER_PASSWORD instead of in the file."
+    )]
     Test(Test),
     /// Decode a file of captured messages
     #[command(

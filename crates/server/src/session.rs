@@ -100,6 +100,8 @@ struct Session<'a> {
     /// When the client last took something, or had nothing to take.
     taken: Instant,
     asked_until: Instant,
+    /// The client has asked for host data.
+    asked_hosts: bool,
 }
 
 /// Serves a client after the handshake, to the end of the connection.
@@ -118,6 +120,7 @@ pub(crate) async fn run(
         protocol: ServerSession::new(entry.number),
         sent: 0,
         unflushed: false,
+        asked_hosts: false,
         source: Source::None,
         chunk: None,
         more: false,
@@ -432,16 +435,19 @@ impl Session<'_> {
         // Even data types ask for a single host, odd ones for a range (eStreamer Integration Guide 5.3.1 p.2-25).
         let multiple = request.data_type % 2 == 1;
         let address = |octets: [u8; 16]| std::net::Ipv6Addr::from(octets).to_canonical();
-        say!(
-            info,
-            self.speaker,
-            "sfestreamer",
+        let words = format!(
             "Got HOST_DATA_REQUEST length {length}: data type {}, flags {}, {} to {}: no such host",
             request.data_type,
             request.flags,
             address(request.start),
             address(request.end)
         );
+        // A client may ask for one host after the other: the log says so once.
+        if std::mem::replace(&mut self.asked_hosts, true) {
+            say!(debug, self.speaker, "sfestreamer", "{words}");
+        } else {
+            say!(info, self.speaker, "sfestreamer", "{words}");
+        }
         self.begin_output();
         self.protocol.push_host(multiple, &[]);
     }

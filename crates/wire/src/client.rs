@@ -151,7 +151,8 @@ impl ClientSession {
         if self.state == State::Ended {
             return Ok(None);
         }
-        let Some(message) = message::first(input, self.limit)? else { return Ok(None) };
+        let framed = message::first(input, self.limit).inspect_err(|_| self.state = State::Ended);
+        let Some(message) = framed? else { return Ok(None) };
         let event = self.understand(message).inspect_err(|_| self.state = State::Ended)?;
         Ok(Some((message.size(), event)))
     }

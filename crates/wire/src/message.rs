@@ -90,7 +90,7 @@ impl Message<'_> {
 pub enum FrameError {
     /// The header version is not 1.
     #[error(
-        "message header version {version} instead of 1: the peer is no eStreamer service, or a management center with the defect CSCve44987 (6.1.0.3 to 6.2), for which Cisco has a hotfix"
+        "message header version {version} instead of 1: the other side does not speak eStreamer, or is a management center with the defect CSCve44987 (6.1.0.3 to 6.2), for which Cisco has a hotfix"
     )]
     Version {
         /// The version found.
