@@ -8,8 +8,9 @@
 //! fields that could be read, and a [`Problem`] that names record, block, field and offset.
 
 use crate::cursor::{u32_at, uint_at};
-use crate::layout::{self, DISCOVERY_HEADER, Field, Kind, Layout, RecordLayout};
+use crate::layout::{self, DISCOVERY_HEADER, Field, Kind, Layout, REST, When};
 use crate::record::{RecordError, RecordHeader};
+pub use crate::view::{List, Record, Value, View};
 use std::fmt;
 use thiserror::Error;
 
@@ -17,35 +18,37 @@ use thiserror::Error;
 const MAX_DEPTH: u8 = 12;
 
 /// Slot of a field that is not on the wire (`present_if`).
-const ABSENT: u32 = u32::MAX;
+pub(crate) const ABSENT: u32 = u32::MAX;
 
 /// Decodes records one after the other; reuse it.
 #[derive(Debug, Default)]
 pub struct Decoder {
     frames: Vec<Frame>,
-    /// Where each field begins, or the frame of a nested block or list.
-    slots: Vec<u32>,
-    problem: Option<Problem>,
+    /// Where each field begins, or the frame of a nested block or list, or the place in `swapped`.
+    pub(crate) slots: Vec<u32>,
+    /// Little-endian addresses, turned round.
+    pub(crate) swapped: Vec<[u8; 4]>,
+    pub(crate) problem: Option<Problem>,
     record: u16,
 }
 
 /// One block, list or record body.
 #[derive(Debug, Clone, Copy)]
-struct Frame {
-    /// `None` for lists and for what is opaque.
-    layout: Option<&'static Layout>,
+pub(crate) struct Frame {
+    /// `None` for lists and for blocks of unknown type.
+    pub layout: Option<&'static Layout>,
     /// Block type on the wire; 0 where there is no block header.
-    word: u32,
-    start: u32,
-    end: u32,
+    pub word: u32,
+    pub start: u32,
+    pub end: u32,
     /// Where the fields that were read end.
-    read_to: u32,
-    slots: u32,
-    read: u16,
+    pub read_to: u32,
+    pub slots: u32,
+    pub read: u16,
     /// First item of a list; 0 = none.
-    child: u32,
+    pub child: u32,
     /// Next item of the same list; 0 = none.
-    next: u32,
+    pub next: u32,
 }
 
 /// Where a record contradicts its layout. What was read before it is still there.
@@ -113,25 +116,27 @@ impl Decoder {
         self.clear(header.record_type);
         let end = item.len() as u32;
         let mut at = header.size as u32;
-        let record = layout::record(header.record_type);
+        let Some(record) = layout::record(header.record_type) else {
+            let body = self.open(None, 0, at, end);
+            return Ok(Record::new(self, item, header, None, None, body));
+        };
         let mut discovery = None;
-        if let Some(record) = record {
-            if record.discovery_header {
-                let frame = self.open(Some(DISCOVERY_HEADER), 0, at, end);
-                self.fields(item, frame, at, 0);
-                at = self.frame(frame).read_to;
-                self.close(frame, at);
-                discovery = Some(frame);
-            }
-            let body = self.open(Some(record.body), 0, at, end);
-            // What follows a header that is cut short is a piece of it, not the body.
-            if self.problem.is_none() {
-                self.fields(item, body, at, 0);
-            }
-            return Ok(Record { decoder: self, item, header, layout: Some(record), discovery, body });
+        if record.discovery_header {
+            let frame = self.open(Some(DISCOVERY_HEADER), 0, at, end);
+            self.fields(item, frame, at, 0);
+            at = self.frame(frame).read_to;
+            self.close(frame, at);
+            discovery = Some(frame);
         }
-        let body = self.open(None, 0, at, end);
-        Ok(Record { decoder: self, item, header, layout: None, discovery, body })
+        let body = self.open(Some(record.body), 0, at, end);
+        // What follows a header that is cut short is a piece of it, not the body.
+        if self.problem.is_none() {
+            self.read(item, body, at, 0);
+        }
+        let form = self.frame(body).layout;
+        let record = record.forms.iter().find(|r| Some(r.body) == form).unwrap_or(record);
+        let known = Some(record).filter(|r| !r.body.is_gap());
+        Ok(Record::new(self, item, header, known, discovery, body))
     }
 
     /// Decodes a data block that stands alone, as in host data messages. `series` is 1 or 2.
@@ -139,7 +144,7 @@ impl Decoder {
         self.clear(0);
         let expected = u32_at(data, 0).and_then(|number| layout::block(series, number));
         let frame = self.block(data, expected, series, 0, data.len() as u32, 0);
-        self.view(data, frame.unwrap_or(0))
+        View::new(self, data, frame.unwrap_or(0))
     }
 
     /// What was wrong with the record or block decoded last.
@@ -150,6 +155,7 @@ impl Decoder {
     fn clear(&mut self, record: u16) {
         self.frames.clear();
         self.slots.clear();
+        self.swapped.clear();
         self.problem = None;
         self.record = record;
     }
@@ -166,20 +172,72 @@ impl Decoder {
         }
     }
 
-    fn frame(&self, frame: u32) -> &Frame {
+    pub(crate) fn frame(&self, frame: u32) -> &Frame {
         static NONE: Frame =
             Frame { layout: None, word: 0, start: 0, end: 0, read_to: 0, slots: 0, read: 0, child: 0, next: 0 };
         self.frames.get(frame as usize).unwrap_or(&NONE)
     }
 
-    fn view<'r>(&'r self, data: &'r [u8], frame: u32) -> View<'r> {
-        View { decoder: self, data, frame: self.frame(frame) }
+    /// Reads the fields of `frame`, the first of them at `at`, in the form that is there.
+    fn read(&mut self, data: &[u8], frame: u32, at: u32, depth: u8) {
+        match self.frame(frame).layout {
+            Some(layout) if !layout.alternatives.is_empty() => self.choose(layout, data, frame, at, depth),
+            _ => self.fields(data, frame, at, depth),
+        }
+    }
+
+    /// Reads the first alternative whose condition holds, else the expected form.
+    fn choose(&mut self, layout: &'static Layout, data: &[u8], frame: u32, at: u32, depth: u8) {
+        let bytes = data.get(at as usize..self.frame(frame).end as usize).unwrap_or_default();
+        let plain = |when: &When| match *when {
+            When::Length(length) => bytes.len() == length as usize,
+            When::String(from) => {
+                let string = bytes.get(from as usize..).unwrap_or_default();
+                let length = u32_at(string, 4).map_or(0, |n| n as usize);
+                u32_at(string, 0) == Some(0) && (8..=string.len()).contains(&length)
+            }
+            When::NoBlock(_) | When::Fits => false,
+        };
+        if let Some(found) = layout.alternatives.iter().find(|a| plain(&a.when)) {
+            self.form(frame, found.layout, at);
+            return self.fields(data, frame, at, depth);
+        }
+        if layout.alternatives.iter().all(|a| matches!(a.when, When::Length(_) | When::String(_))) {
+            return self.fields(data, frame, at, depth);
+        }
+        let (mark, had) = ((self.frames.len(), self.slots.len()), self.problem.is_some());
+        let (number, length) = (u32_at(bytes, 0), u32_at(bytes, 4));
+        let block = length.is_some_and(|length| length as usize == bytes.len());
+        let bare = layout.alternatives.iter().find(|a| matches!(a.when, When::NoBlock(_)) && !block);
+        let fits = layout.alternatives.iter().filter(|a| a.when == When::Fits);
+        // When no form fits, the problem is told in the words of the likeliest one.
+        let likely = bare.filter(|a| number.is_none_or(|n| a.when != When::NoBlock(n))).map_or(layout, |a| a.layout);
+        let forms = bare.into_iter().map(|a| a.layout).chain([layout]).chain(fits.map(|a| a.layout));
+        for (form, last) in forms.map(|form| (form, false)).chain([(likely, true)]) {
+            self.frames.truncate(mark.0);
+            self.slots.truncate(mark.1);
+            if !had {
+                self.problem = None;
+            }
+            self.form(frame, form, at);
+            self.fields(data, frame, at, depth);
+            let f = self.frame(frame);
+            if last || f.read_to == f.end && self.problem.is_some() == had {
+                return;
+            }
+        }
+    }
+
+    fn form(&mut self, frame: u32, layout: &'static Layout, at: u32) {
+        if let Some(f) = self.frames.get_mut(frame as usize) {
+            (f.layout, f.read, f.read_to) = (Some(layout), 0, at);
+        }
     }
 
     /// Reads the fields of `frame`, the first of them at `at`.
     fn fields(&mut self, data: &[u8], frame: u32, at: u32, depth: u8) {
         let f = *self.frame(frame);
-        let Some(layout) = f.layout else { return };
+        let Some(layout) = f.layout.filter(|l| !l.is_gap()) else { return };
         let end = f.end;
         let base = self.slots.len();
         // Nearly every field takes at least a byte: a short block gets few slots, whatever its type promises.
@@ -204,6 +262,9 @@ impl Decoder {
             let size = u32::from(field.fixed);
             let (slot, next) = if size != 0 {
                 if end - pos < size {
+                    if field.optional && pos == end {
+                        break;
+                    }
                     self.report(layout, field, pos, Flaw::Cut { needed: size.into(), left: (end - pos).into() });
                     break;
                 }
@@ -211,6 +272,7 @@ impl Decoder {
             } else {
                 match self.variable(data, layout, field, base, pos, end, depth) {
                     Ok(found) => found,
+                    Err(_) if field.optional && pos == end => break,
                     Err(flaw) => {
                         self.report(layout, field, pos, flaw);
                         break;
@@ -226,6 +288,21 @@ impl Decoder {
         if let Some(f) = self.frames.get_mut(frame as usize) {
             f.read = read;
             f.read_to = pos;
+        }
+        if layout.little {
+            self.swap(data, layout, base, read.into());
+        }
+    }
+
+    /// Turns little-endian addresses round.
+    #[cold]
+    fn swap(&mut self, data: &[u8], layout: &'static Layout, base: usize, read: usize) {
+        let fields = layout.fields.iter().take(read);
+        for (slot, _) in self.slots.iter_mut().skip(base).zip(fields).filter(|(_, field)| field.little) {
+            if let Some(number) = u32_at(data, *slot as usize) {
+                *slot = self.swapped.len() as u32;
+                self.swapped.push(number.to_le_bytes());
+            }
         }
     }
 
@@ -243,8 +320,9 @@ impl Decoder {
     ) -> Result<(u32, u32), Flaw> {
         let left = end - pos;
         match field.kind {
+            Kind::Counted { length: REST, .. } => Ok((pos, end)),
             Kind::Counted { length, .. } => {
-                let needed = self.uint(data, frame_uint(&self.slots, base, length), layout, length);
+                let needed = self.length(data, frame_uint(&self.slots, base, length), layout, length);
                 if needed > left.into() {
                     return Err(Flaw::Cut { needed, left: left.into() });
                 }
@@ -267,6 +345,11 @@ impl Decoder {
                 }
                 Ok((pos, pos + length))
             }
+            Kind::List { of, .. } if field.repeat => {
+                let list = self.open(None, 0, pos, end);
+                self.items(data, list, of, pos, end, depth);
+                Ok((list, end))
+            }
             Kind::List { of, .. } => {
                 let (word, length) = block_header(data, pos, left)?;
                 if !matches!(word, 11 | 31 | 2 | 3) {
@@ -279,6 +362,13 @@ impl Decoder {
                     self.report(layout, field, pos, Flaw::Cut { needed: length.into(), left: left.into() });
                 }
                 Ok((list, stop))
+            }
+            Kind::Block { expected, .. } if !expected.header => {
+                let frame = self.open(Some(expected), 0, pos, end);
+                self.fields(data, frame, pos, depth + 1);
+                let stop = self.frame(frame).read_to;
+                self.close(frame, stop);
+                Ok((frame, stop))
             }
             Kind::Block { expected, .. } => {
                 let frame = self.block(data, Some(expected), expected.series, pos, end, depth + 1)?;
@@ -336,7 +426,7 @@ impl Decoder {
         };
         let stop = pos + length.min(left);
         let frame = self.open(layout, word, pos, stop);
-        self.fields(data, frame, pos + 8, depth);
+        self.read(data, frame, pos + 8, depth);
         if length > left
             && let Some(l) = layout.or(expected)
         {
@@ -350,6 +440,12 @@ impl Decoder {
         uint_at(data, at as usize, size).unwrap_or(0)
     }
 
+    /// The length of a counted field, from the field that holds it.
+    fn length(&self, data: &[u8], at: u32, layout: &Layout, field: u16) -> u64 {
+        let adjust = layout.fields.get(usize::from(field)).map_or(0, |f| f.adjust);
+        self.uint(data, at, layout, field).saturating_add_signed(adjust.into())
+    }
+
     #[cold]
     fn report(&mut self, layout: &'static Layout, field: &'static Field, pos: u32, flaw: Flaw) {
         self.report_at(layout, if field.name.is_empty() { "block" } else { field.name }, pos, flaw);
@@ -359,6 +455,7 @@ impl Decoder {
     #[cold]
     fn report_at(&mut self, layout: &'static Layout, field: &'static str, pos: u32, flaw: Flaw) {
         let title = match layout.series {
+            _ if layout.is_any() => layout.title.to_owned(),
             0 => layout.title.to_owned(),
             series => format!("{} (series {series} block {})", layout.title, layout.number),
         };
@@ -379,264 +476,33 @@ fn block_header(data: &[u8], pos: u32, left: u32) -> Result<(u32, u32), Flaw> {
     }
 }
 
-/// A decoded record: the bytes and where its fields are in them.
-#[derive(Debug, Clone, Copy)]
-pub struct Record<'r> {
-    decoder: &'r Decoder,
-    item: &'r [u8],
-    /// The record header.
-    pub header: RecordHeader,
-    /// What this record type is; `None` for a type nobody knows.
-    pub layout: Option<&'static RecordLayout>,
-    discovery: Option<u32>,
-    body: u32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'r> Record<'r> {
-    /// Record type.
-    pub fn record_type(&self) -> u16 {
-        self.header.record_type
+    /// Bytes a decoder keeps for a message of `body`.
+    fn kept(record: u16, body: &[u8]) -> usize {
+        let item = [&u32::from(record).to_be_bytes()[..], &(body.len() as u32).to_be_bytes(), body].concat();
+        let mut decoder = Decoder::new();
+        let _ = decoder.decode(&item);
+        decoder.frames.len() * size_of::<Frame>() + 4 * (decoder.slots.len() + decoder.swapped.len())
     }
 
-    /// The bytes of the record, its header included.
-    pub fn bytes(&self) -> &'r [u8] {
-        self.item
-    }
-
-    /// The discovery event header, when this record type has one.
-    pub fn discovery(&self) -> Option<View<'r>> {
-        self.discovery.map(|frame| self.view(frame))
-    }
-
-    /// The fields after the headers. An inline block is one of them.
-    pub fn body(&self) -> View<'r> {
-        self.view(self.body)
-    }
-
-    /// Where most fields are: the inline block if there is one, else the body.
-    pub fn main(&self) -> View<'r> {
-        let inline = self.layout.and_then(RecordLayout::inline_block);
-        match inline.and_then(|(i, _)| self.body().value(i)) {
-            Some(Value::Block(block)) => block,
-            _ => self.body(),
-        }
-    }
-
-    /// The field with this canonical name, wherever it stands: event, then body, then discovery event header.
-    pub fn field(&self, name: &str) -> Option<Value<'r>> {
-        self.main().named(name).or_else(|| self.body().named(name)).or_else(|| self.discovery()?.named(name))
-    }
-
-    /// The unsigned integer with this canonical name.
-    pub fn uint(&self, name: &str) -> Option<u64> {
-        self.field(name).and_then(|v| v.as_uint())
-    }
-
-    /// What a metadata record names, as bytes: record type and key fields. Two records with the same key name the same
-    /// thing, and the later one counts. `None` for other records; a metadata record whose key cannot be read has all of
-    /// its bytes as its key.
-    pub fn metadata_key(&self) -> Option<Vec<u8>> {
-        let layout = self.layout.filter(|l| l.metadata)?;
-        let mut key = self.record_type().to_be_bytes().to_vec();
-        for name in layout.key {
-            match self.field(name) {
-                Some(Value::Uint(n)) => key.extend_from_slice(&n.to_be_bytes()),
-                Some(other) => key.extend_from_slice(other.octets().unwrap_or_default()),
-                None => {
-                    key.truncate(2);
-                    key.extend_from_slice(self.item.get(self.header.size..).unwrap_or_default());
-                    break;
+    #[test]
+    fn what_is_kept_is_in_proportion_to_the_message() {
+        // The densest there is: blocks of nothing but a header, as items of a list, with layouts of many fields.
+        for (record, number) in [(10, 174u32), (10, 139), (10, 11), (10, 155), (6, 174), (6, 9), (400, 85)] {
+            let empty = [&number.to_be_bytes()[..], &8u32.to_be_bytes()].concat();
+            for many in [1, 100, 10_000] {
+                let items = empty.repeat(many);
+                let length = (items.len() + 8) as u32;
+                let list = [&11u32.to_be_bytes()[..], &length.to_be_bytes(), &items].concat();
+                for body in [&items, &list] {
+                    let body = [&[0; 40][..], body].concat();
+                    let kept = kept(record, &body);
+                    assert!(kept <= 1024 + 20 * body.len(), "{kept} bytes for {} of record {record}", body.len());
                 }
             }
         }
-        Some(key)
-    }
-
-    /// What was wrong with it; `None` for a record that agrees with its layout.
-    pub fn problem(&self) -> Option<&'r Problem> {
-        self.decoder.problem.as_ref()
-    }
-
-    /// Neither the record type nor, where it has an inline block, the block type is known: only bytes are there.
-    pub fn opaque(&self) -> bool {
-        self.main().layout().is_none()
-    }
-
-    fn view(&self, frame: u32) -> View<'r> {
-        self.decoder.view(self.item, frame)
-    }
-}
-
-/// A block or record body inside a decoded record.
-#[derive(Debug, Clone, Copy)]
-pub struct View<'r> {
-    decoder: &'r Decoder,
-    data: &'r [u8],
-    frame: &'r Frame,
-}
-
-impl<'r> View<'r> {
-    fn other(&self, frame: u32) -> View<'r> {
-        self.decoder.view(self.data, frame)
-    }
-
-    /// Its layout; `None` when it is opaque.
-    pub fn layout(&self) -> Option<&'static Layout> {
-        self.frame.layout
-    }
-
-    /// Block type on the wire; 0 for a body without block header.
-    pub fn block_type(&self) -> u32 {
-        self.frame.word
-    }
-
-    /// Block length as it stands on the wire; for a body without block header its length.
-    pub fn block_length(&self) -> u32 {
-        let f = self.frame;
-        if f.layout.is_some_and(|l| !l.header) {
-            f.end - f.start
-        } else {
-            u32_at(self.data, f.start as usize + 4).unwrap_or(0)
-        }
-    }
-
-    /// All its bytes that are there, a block header included.
-    pub fn bytes(&self) -> &'r [u8] {
-        let f = self.frame;
-        self.data.get(f.start as usize..f.end as usize).unwrap_or_default()
-    }
-
-    /// What follows the fields the layout knows: a newer product's additions.
-    pub fn trailing(&self) -> &'r [u8] {
-        let f = self.frame;
-        self.data.get(f.read_to as usize..f.end as usize).unwrap_or_default()
-    }
-
-    /// How many fields of the layout were read.
-    pub fn read(&self) -> usize {
-        self.frame.read.into()
-    }
-
-    /// The field at a position of the layout; `None` when it was not read or is not on the wire.
-    #[inline]
-    pub fn value(&self, position: usize) -> Option<Value<'r>> {
-        let f = self.frame;
-        let field = f.layout?.fields.get(position)?;
-        if position >= usize::from(f.read) {
-            return None;
-        }
-        let slot = *self.decoder.slots.get(f.slots as usize + position)?;
-        if slot == ABSENT {
-            return None;
-        }
-        let at = slot as usize;
-        let tail = self.data.get(at..).unwrap_or_default();
-        Some(match field.kind {
-            Kind::Uint => Value::Uint(uint_at(self.data, at, field.fixed.into())?),
-            Kind::Hex => Value::Hex(tail.get(..field.fixed.into())?),
-            Kind::Uuid => Value::Uuid(tail.first_chunk()?),
-            Kind::Ipv4 => Value::Ipv4(tail.first_chunk()?),
-            Kind::Ipv6 => Value::Ipv6(tail.first_chunk()?),
-            Kind::Mac => Value::Mac(tail.first_chunk()?),
-            Kind::String => Value::Text(tail.get(8..u32_at(tail, 4)? as usize)?),
-            Kind::Blob => Value::Blob { block_type: u32_at(tail, 0)?, octets: tail.get(8..u32_at(tail, 4)? as usize)? },
-            Kind::Counted { length, text } => {
-                let octets = tail.get(..self.uint(length.into())? as usize)?;
-                if text { Value::Text(octets) } else { Value::Hex(octets) }
-            }
-            Kind::Block { .. } => Value::Block(self.other(slot)),
-            Kind::List { .. } => Value::List(List { view: self.other(slot) }),
-        })
-    }
-
-    /// The unsigned integer at a position of the layout.
-    #[inline]
-    pub fn uint(&self, position: usize) -> Option<u64> {
-        match self.value(position)? {
-            Value::Uint(n) => Some(n),
-            _ => None,
-        }
-    }
-
-    /// The field with this canonical name.
-    pub fn named(&self, name: &str) -> Option<Value<'r>> {
-        self.value(self.layout()?.position(name)?)
-    }
-}
-
-/// A List or Generic List block.
-#[derive(Debug, Clone, Copy)]
-pub struct List<'r> {
-    view: View<'r>,
-}
-
-impl<'r> List<'r> {
-    /// 11 or 31 (series 1), 2 or 3 (series 2).
-    pub fn block_type(&self) -> u32 {
-        self.view.block_type()
-    }
-
-    /// Its length as it stands on the wire, its header included.
-    pub fn block_length(&self) -> u32 {
-        self.view.block_length()
-    }
-
-    /// Its blocks in order.
-    pub fn items(&self) -> impl Iterator<Item = View<'r>> + use<'r> {
-        let view = self.view;
-        let first = view.frame.child;
-        let link = move |frame: u32| (frame != 0).then(|| view.other(frame));
-        std::iter::successors(link(first), move |v| link(v.frame.next))
-    }
-}
-
-/// The value of a field, borrowed from the record's bytes.
-#[derive(Debug, Clone, Copy)]
-pub enum Value<'r> {
-    /// Unsigned integer.
-    Uint(u64),
-    /// Octets without a meaning of their own.
-    Hex(&'r [u8]),
-    /// UUID in wire order.
-    Uuid(&'r [u8; 16]),
-    /// IPv4 address.
-    Ipv4(&'r [u8; 4]),
-    /// IPv6 address; IPv4 as `::ffff:a.b.c.d`.
-    Ipv6(&'r [u8; 16]),
-    /// MAC address.
-    Mac(&'r [u8; 6]),
-    /// Text, UTF-8 by the book; may carry NULs or be no UTF-8 at all.
-    Text(&'r [u8]),
-    /// Content of a BLOB block.
-    Blob {
-        /// Block type on the wire.
-        block_type: u32,
-        /// Its octets.
-        octets: &'r [u8],
-    },
-    /// A nested block.
-    Block(View<'r>),
-    /// A list of blocks.
-    List(List<'r>),
-}
-
-impl<'r> Value<'r> {
-    /// The number, if it is one.
-    pub fn as_uint(&self) -> Option<u64> {
-        match self {
-            Value::Uint(n) => Some(*n),
-            _ => None,
-        }
-    }
-
-    /// The octets of an address, identifier, text or blob.
-    pub fn octets(&self) -> Option<&'r [u8]> {
-        Some(match *self {
-            Value::Hex(o) | Value::Text(o) | Value::Blob { octets: o, .. } => o,
-            Value::Uuid(o) | Value::Ipv6(o) => o,
-            Value::Ipv4(o) => o,
-            Value::Mac(o) => o,
-            Value::Uint(_) | Value::Block(_) | Value::List(_) => return None,
-        })
     }
 }

@@ -4,6 +4,7 @@
 //! zero or empty, so an event need only say what it knows. Converting to another version of a block takes the fields
 //! both have by their canonical names.
 
+use crate::convert;
 use crate::decode::{Record, Value as Borrowed, View};
 use crate::layout::{self, DISCOVERY_HEADER, Field, Kind, Layout, RecordLayout};
 use crate::message::MessageType;
@@ -32,7 +33,11 @@ pub enum Value {
 pub struct Block {
     layout: &'static Layout,
     values: Vec<Value>,
-    /// Octets after the known fields.
+    /// How many of the fields are on the wire: all, unless it was decoded and ended before (`optional`, or cut short).
+    present: usize,
+    /// Lists and blobs that were found under another block type than their layout has: position and type.
+    kinds: Vec<(usize, u32)>,
+    /// Octets after the fields.
     trailing: Vec<u8>,
 }
 
@@ -49,7 +54,8 @@ pub struct NoField {
 impl Block {
     /// A block in which nothing is set.
     pub fn new(layout: &'static Layout) -> Self {
-        Block { layout, values: vec![Value::Unset; layout.fields.len()], trailing: Vec::new() }
+        let fields = layout.fields.len();
+        Block { layout, values: vec![Value::Unset; fields], present: fields, kinds: Vec::new(), trailing: Vec::new() }
     }
 
     /// Its layout.
@@ -59,8 +65,8 @@ impl Block {
 
     /// Sets the field with this canonical name.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Result<&mut Self, NoField> {
-        match self.layout.position(name).and_then(|i| self.values.get_mut(i)) {
-            Some(slot) => *slot = value.into(),
+        match self.layout.position(name) {
+            Some(position) => self.set_at(position, value),
             None => return Err(NoField { layout: self.layout.title.to_owned(), field: name.to_owned() }),
         }
         Ok(self)
@@ -70,6 +76,11 @@ impl Block {
     pub fn set_at(&mut self, position: usize, value: impl Into<Value>) {
         if let Some(slot) = self.values.get_mut(position) {
             *slot = value.into();
+            if position >= self.present {
+                // It is whole from now on; the octets were a piece of what was missing.
+                self.present = self.values.len();
+                self.trailing.clear();
+            }
         }
     }
 
@@ -83,20 +94,13 @@ impl Block {
         self.values.get(self.layout.position(name)?)
     }
 
-    /// The same block in another layout: fields both have keep their values, the rest is unset.
+    /// The same block in another layout: fields both have keep their values, the rest is unset. A value that the two
+    /// versions write in another way (an IPv4 address in 4 octets or in 16) is written the new way.
     pub fn convert(&self, target: &'static Layout) -> Block {
         let mut block = Block::new(target);
         for (field, slot) in target.fields.iter().zip(&mut block.values) {
-            if let Some(value) = self.named(field.name) {
-                *slot = match (value, field.kind) {
-                    (Value::Block(inner), Kind::Block { expected, .. }) if inner.layout != expected => {
-                        Value::Block(inner.convert(expected))
-                    }
-                    (Value::List(items), Kind::List { of, .. }) if items.iter().any(|i| i.layout != of) => {
-                        Value::List(items.iter().map(|i| i.convert(of)).collect())
-                    }
-                    _ => value.clone(),
-                };
+            if let Some((from, value)) = self.layout.position(field.name).zip(self.named(field.name)) {
+                *slot = convert::value(value, self.layout.fields.get(from), field);
             }
         }
         block
@@ -109,13 +113,13 @@ impl Block {
             out.extend_from_slice(&self.layout.number.to_be_bytes());
             out.extend_from_slice(&[0; 4]);
         }
-        for (i, field) in self.layout.fields.iter().enumerate() {
+        for (i, field) in self.layout.fields.iter().enumerate().take(self.present) {
             if let Some(condition) = field.present_if
                 && matches!(self.value(condition.into()), Value::Unset | Value::Uint(0))
             {
                 continue;
             }
-            self.encode_field(field, self.value(i), out);
+            self.encode_field(i, field, out);
         }
         out.extend_from_slice(&self.trailing);
         if self.layout.header {
@@ -123,16 +127,18 @@ impl Block {
         }
     }
 
-    fn encode_field(&self, field: &Field, value: &Value, out: &mut Vec<u8>) {
+    fn encode_field(&self, position: usize, field: &Field, out: &mut Vec<u8>) {
+        let value = self.value(position);
         let octets = match value {
             Value::Octets(o) => o.as_slice(),
             _ => &[],
         };
         match field.kind {
             Kind::Uint => {
-                let counted = field.counts.map(|i| match self.value(i.into()) {
-                    Value::Octets(o) => o.len() as u64,
-                    _ => 0,
+                let counted = field.counts.filter(|i| usize::from(*i) < self.present);
+                let counted = counted.map(|i| match self.value(i.into()) {
+                    Value::Octets(o) => (o.len() as u64).saturating_add_signed(-i64::from(field.adjust)),
+                    _ => 0u64.saturating_add_signed(-i64::from(field.adjust)),
                 });
                 let number = match (counted, value) {
                     (Some(length), _) => length,
@@ -144,36 +150,58 @@ impl Block {
             }
             Kind::Hex | Kind::Uuid | Kind::Ipv4 | Kind::Ipv6 | Kind::Mac => {
                 let size = usize::from(field.fixed);
-                let end = out.len() + size;
+                let (start, end) = (out.len(), out.len() + size);
                 out.extend_from_slice(octets.get(..size).unwrap_or(octets));
                 out.resize(end, 0);
+                if field.little
+                    && let Some(written) = out.get_mut(start..)
+                {
+                    written.reverse();
+                }
             }
             Kind::Counted { .. } => out.extend_from_slice(octets),
             Kind::String => push_primitive(out, 0, octets),
-            Kind::Blob => push_primitive(out, if self.series_two() { 1 } else { 10 }, octets),
+            Kind::Blob => push_primitive(out, self.kind(position, field.kind), octets),
             Kind::Block { expected, .. } => match value {
+                // Without a header nothing would tell another layout apart.
+                Value::Block(block) if !expected.header && block.layout != expected => {
+                    block.convert(expected).encode(out);
+                }
                 Value::Block(block) => block.encode(out),
+                _ if expected.is_any() => push_primitive(out, 0, &[]),
                 _ => Block::new(expected).encode(out),
             },
-            Kind::List { generic, .. } => {
-                let kind = match (self.series_two(), generic) {
-                    (false, false) => 11,
-                    (false, true) => 31,
-                    (true, false) => 2,
-                    (true, true) => 3,
-                };
+            Kind::List { .. } => {
                 let start = out.len();
-                push_primitive(out, kind, &[]);
+                if !field.repeat {
+                    push_primitive(out, self.kind(position, field.kind), &[]);
+                }
                 if let Value::List(items) = value {
                     items.iter().for_each(|item| item.encode(out));
                 }
-                patch_length(out, start);
+                if !field.repeat {
+                    patch_length(out, start);
+                }
             }
         }
     }
 
-    fn series_two(&self) -> bool {
-        self.layout.series == 2
+    /// The block type of a list or blob: as it was found, else as the layout has it.
+    fn kind(&self, position: usize, kind: Kind) -> u32 {
+        let found = self.kinds.iter().find(|(at, _)| *at == position);
+        found.map_or_else(|| primitive_type(self.layout.series, kind), |(_, word)| *word)
+    }
+}
+
+/// The block type of a list or blob.
+fn primitive_type(series: u8, kind: Kind) -> u32 {
+    match (series, kind) {
+        (2, Kind::Blob) => 1,
+        (_, Kind::Blob) => 10,
+        (2, Kind::List { generic: false, .. }) => 2,
+        (2, Kind::List { generic: true, .. }) => 3,
+        (_, Kind::List { generic: true, .. }) => 31,
+        _ => 11,
     }
 }
 
@@ -192,28 +220,36 @@ fn patch_length(out: &mut [u8], start: usize) {
 }
 
 impl From<View<'_>> for Block {
-    /// Owns a decoded block. An opaque one becomes empty: it has no fields.
+    /// Owns a decoded block. An opaque one has no fields, only its bytes.
     fn from(view: View<'_>) -> Block {
         let Some(layout) = view.layout() else {
-            return Block { layout: &OPAQUE, values: Vec::new(), trailing: view.bytes().to_vec() };
+            return Block { trailing: view.bytes().to_vec(), ..Block::new(&OPAQUE) };
         };
-        let mut block = Block::new(layout);
-        for (i, slot) in block.values.iter_mut().enumerate() {
+        let mut block = Block { present: view.read(), trailing: view.trailing().to_vec(), ..Block::new(layout) };
+        for (i, (slot, field)) in block.values.iter_mut().zip(layout.fields).enumerate() {
+            let mut found = None;
             *slot = match view.value(i) {
                 None => Value::Unset,
                 Some(Borrowed::Uint(n)) => Value::Uint(n),
                 Some(Borrowed::Block(inner)) => Value::Block(inner.into()),
-                Some(Borrowed::List(list)) => Value::List(list.items().map(Block::from).collect()),
+                Some(Borrowed::List(list)) => {
+                    found = Some(list.block_type()).filter(|_| !field.repeat);
+                    Value::List(list.items().map(Block::from).collect())
+                }
+                Some(Borrowed::Blob { block_type, octets }) => {
+                    found = Some(block_type);
+                    Value::Octets(octets.to_vec())
+                }
                 Some(other) => Value::Octets(other.octets().unwrap_or_default().to_vec()),
             };
+            block.kinds.extend(found.filter(|k| *k != primitive_type(layout.series, field.kind)).map(|k| (i, k)));
         }
-        block.trailing = view.trailing().to_vec();
         block
     }
 }
 
 /// Layout of blocks whose type nobody knows: bytes, header included.
-static OPAQUE: Layout = Layout::opaque();
+static OPAQUE: Layout = Layout::bytes(u16::MAX, 0, 0, "opaque");
 
 /// A whole record: discovery event header if it has one, and what follows it.
 #[derive(Debug, Clone)]
@@ -222,6 +258,8 @@ pub struct Event {
     discovery: Option<Block>,
     /// The inline block of the record if it has one (it is then all of the body), else the body.
     main: Block,
+    /// What follows an inline block.
+    trailing: Vec<u8>,
 }
 
 /// A record type nobody knows.
@@ -234,7 +272,7 @@ impl Event {
     pub fn new(record_type: u16) -> Result<Self, UnknownRecord> {
         let record = layout::record(record_type).ok_or(UnknownRecord(record_type))?;
         let discovery = record.discovery_header.then(|| Block::new(DISCOVERY_HEADER));
-        Ok(Event { record, discovery, main: Block::new(record.main_layout()) })
+        Ok(Event { record, discovery, main: Block::new(record.main_layout()), trailing: Vec::new() })
     }
 
     /// Its record type.
@@ -273,9 +311,10 @@ impl Event {
         self.main.named(name).or_else(|| self.discovery.as_ref()?.named(name))
     }
 
-    /// Turns the event's block into another version of it.
+    /// Turns the event's block into another version of it. A record whose block could not be read stays as it is.
     pub fn convert(&mut self, target: &'static Layout) {
-        if self.main.layout != target {
+        let unread = self.main.layout.is_gap() || self.record.inline_block().is_some() && !self.main.layout.header;
+        if self.main.layout != target && !unread {
             self.main = self.main.convert(target);
         }
     }
@@ -296,6 +335,7 @@ impl Event {
             discovery.encode(out);
         }
         self.main.encode(out);
+        out.extend_from_slice(&self.trailing);
         let length = (out.len() - start - header) as u32;
         if let Some(field) = out.get_mut(start + 4..start + 8) {
             field.copy_from_slice(&length.to_be_bytes());
@@ -320,8 +360,16 @@ impl TryFrom<&Record<'_>> for Event {
 
     /// Owns a decoded record; one of an unknown type cannot become an event.
     fn try_from(record: &Record<'_>) -> Result<Self, UnknownRecord> {
-        let layout = record.layout.ok_or(UnknownRecord(record.record_type()))?;
-        Ok(Event { record: layout, discovery: record.discovery().map(Block::from), main: record.main().into() })
+        let known = record.layout.or_else(|| layout::record(record.record_type()));
+        let layout = known.ok_or(UnknownRecord(record.record_type()))?;
+        let (body, main) = (record.body(), record.main());
+        let inline = main.layout() != body.layout();
+        Ok(Event {
+            record: layout,
+            discovery: record.discovery().map(Block::from),
+            main: main.into(),
+            trailing: if inline { body.trailing().to_vec() } else { Vec::new() },
+        })
     }
 }
 

@@ -18,12 +18,20 @@ pub struct Layout {
     pub versions: &'static str,
     /// Where the layout is known from.
     pub source: &'static str,
+    /// How far the layout can be trusted.
+    pub certainty: Certainty,
+    /// Whether current products send it.
+    pub status: Status,
     /// Whether u32 block type and u32 block length come first.
     pub header: bool,
     /// Bytes of all fields when every text and list is empty, the header not counted.
     pub minimum: u32,
     /// The fields in wire order.
     pub fields: &'static [Field],
+    /// Other forms in which the same block or record occurs.
+    pub(crate) alternatives: &'static [Alternative],
+    /// Some field is little-endian.
+    pub(crate) little: bool,
     by_name: &'static [u16],
 }
 
@@ -34,25 +42,88 @@ impl Layout {
         let found = self.by_name.binary_search_by(|i| name_at(i).cmp(name)).ok()?;
         self.by_name.get(found).map(|i| usize::from(*i))
     }
-}
 
-impl Layout {
-    /// The layout of what is only known as bytes: no fields.
-    pub(crate) const fn opaque() -> Layout {
+    /// The number is known and the fields are not: what has this layout is kept as bytes.
+    pub fn is_gap(&self) -> bool {
+        self.certainty == Certainty::Gap
+    }
+
+    /// Whether this stands for any block of its series.
+    pub(crate) fn is_any(&self) -> bool {
+        self.number == u32::MAX
+    }
+
+    /// A layout without fields.
+    pub(crate) const fn bytes(index: u16, series: u8, number: u32, title: &'static str) -> Layout {
         Layout {
-            index: u16::MAX,
-            series: 0,
-            number: 0,
-            title: "Opaque",
+            index,
+            series,
+            number,
+            title,
             versions: "",
             source: "",
-            header: false,
+            certainty: Certainty::Gap,
+            status: Status::Current,
+            header: series != 0,
             minimum: 0,
             fields: &[],
+            alternatives: &[],
+            little: false,
             by_name: &[],
         }
     }
 }
+
+/// Any block of series 1 or 2: the type on the wire decides.
+static ANY_1: Layout = Layout::bytes(u16::MAX - 1, 1, u32::MAX, "any block");
+static ANY_2: Layout = Layout::bytes(u16::MAX - 2, 2, u32::MAX, "any block");
+
+/// How far a layout can be trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Certainty {
+    /// Read in a vendor guide or in the block table of the vendor's own client.
+    Documented,
+    /// Decoded by a client that ships and is used against real servers.
+    Observed,
+    /// Derived from neighbouring versions or by analogy.
+    Inferred,
+    /// Only the number and a name are known.
+    Gap,
+}
+
+/// Whether current products send a block or record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Sent by current versions.
+    Current,
+    /// Sent only by old versions, or to clients that ask for old versions.
+    Legacy,
+    /// Travels between manager and sensors; not meant for clients.
+    Internal,
+}
+
+/// Another form of a block or record.
+#[derive(Debug)]
+pub(crate) struct Alternative {
+    pub when: When,
+    pub layout: &'static Layout,
+}
+
+/// When an alternative is read. All of them look at the bytes behind the block header, or at the record body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// There are exactly so many bytes.
+    Length(u32),
+    /// A String block begins so many bytes on.
+    String(u32),
+    /// There is no block of exactly this length, and the alternative uses up the bytes or the block type is not this.
+    NoBlock(u32),
+    /// The expected form does not use up the bytes and the alternative does.
+    Fits,
+}
+
+/// The length of a counted field that is all the rest of its block.
+pub(crate) const REST: u16 = u16::MAX;
 
 /// Two layouts are the same when they are the same table.
 impl PartialEq for Layout {
@@ -78,6 +149,14 @@ pub struct Field {
     pub present_if: Option<u16>,
     /// The later field whose length in bytes this one holds.
     pub counts: Option<u16>,
+    /// What is added to the number in this field to give the length of the field it counts.
+    pub(crate) adjust: i16,
+    /// A block that ends before this field is whole without it and what follows.
+    pub optional: bool,
+    /// A list whose blocks stand there without a list header, up to the end of the enclosing block.
+    pub(crate) repeat: bool,
+    /// An address in little-endian order.
+    pub(crate) little: bool,
 }
 
 /// How a field is written.
@@ -101,14 +180,14 @@ pub enum Kind {
     Blob,
     /// Octets counted by an earlier field.
     Counted {
-        /// Position of the field that holds the length.
+        /// Position of the field that holds the length; no position when it is all the rest of the block.
         length: u16,
         /// Text rather than raw octets.
         text: bool,
     },
     /// A nested data block.
     Block {
-        /// The layout to expect; the block type on the wire decides.
+        /// The layout to expect; the block type on the wire decides. One without header stands there without header.
         expected: &'static Layout,
         /// Its fields belong to the enclosing record.
         inline: bool,
@@ -170,6 +249,8 @@ pub struct RecordLayout {
     pub default: bool,
     /// The fields after the discovery event header.
     pub body: &'static Layout,
+    /// The same record type with a body in another form.
+    pub(crate) forms: &'static [RecordLayout],
 }
 
 impl RecordLayout {
@@ -216,9 +297,9 @@ pub fn block(series: u8, block_type: u32) -> Option<&'static Layout> {
     table.get(usize::try_from(block_type).ok()?).copied().flatten()
 }
 
-/// All known data blocks.
+/// All known data blocks, and the other forms in which blocks and record bodies occur.
 pub fn blocks() -> impl Iterator<Item = &'static Layout> {
-    SERIES_1.iter().chain(&SERIES_2).filter_map(|l| *l)
+    SERIES_1.iter().chain(&SERIES_2).filter_map(|l| *l).chain(FORMS)
 }
 
 /// The discovery event header (eStreamer Integration Guide 5.3.1 p.4-32): first in discovery, connection and user records.
@@ -251,7 +332,7 @@ mod tests {
     #[test]
     fn unknown_numbers_have_no_layout() {
         assert!(record(0).is_none() && record(3000).is_none() && record(u16::MAX).is_none());
-        assert!(block(1, u32::MAX).is_none() && block(2, 0).is_none());
+        assert!(block(1, u32::MAX).is_none() && block(2, 48).is_none() && block(1, 164).is_none());
         assert_eq!(block(1, 174).map(|l| l.title), Some("Connection Statistics"));
     }
 }

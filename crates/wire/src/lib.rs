@@ -15,6 +15,7 @@
 //! (eStreamer Integration Guide 5.3 p.17).
 
 pub mod client;
+mod convert;
 pub mod cursor;
 pub mod decode;
 pub mod event;
@@ -25,3 +26,4 @@ pub mod record;
 pub mod request;
 pub mod resolution;
 pub mod server;
+mod view;

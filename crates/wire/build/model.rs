@@ -1,0 +1,218 @@
+//! The schema files as they are written.
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Blocks {
+    pub(crate) block: Vec<Block>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Block {
+    pub(crate) r#type: u32,
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) versions: String,
+    #[serde(default = "encore")]
+    pub(crate) source: String,
+    #[serde(default)]
+    pub(crate) certainty: Certainty,
+    #[serde(default)]
+    pub(crate) status: Status,
+    /// The block of the same series whose fields this one has, with the changes that follow.
+    pub(crate) like: Option<u32>,
+    #[serde(default)]
+    pub(crate) without: Vec<String>,
+    #[serde(default)]
+    pub(crate) change: Vec<Field>,
+    #[serde(default)]
+    pub(crate) add: Vec<Field>,
+    #[serde(default)]
+    pub(crate) fields: Vec<Field>,
+    #[serde(default)]
+    pub(crate) alternative: Vec<Alternative>,
+}
+
+/// Another form of the same block or record.
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Alternative {
+    pub(crate) when: String,
+    #[serde(default)]
+    pub(crate) versions: String,
+    #[serde(default)]
+    pub(crate) source: String,
+    #[serde(default)]
+    pub(crate) without: Vec<String>,
+    #[serde(default)]
+    pub(crate) change: Vec<Field>,
+    #[serde(default)]
+    pub(crate) add: Vec<Field>,
+    #[serde(default)]
+    pub(crate) fields: Vec<Field>,
+}
+
+#[derive(Deserialize, Clone, Copy, Default, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Certainty {
+    Documented,
+    #[default]
+    Observed,
+    Inferred,
+    Gap,
+}
+
+#[derive(Deserialize, Clone, Copy, Default, Debug)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    #[default]
+    Current,
+    Legacy,
+    Internal,
+}
+
+#[derive(Deserialize, Clone, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Field {
+    #[serde(default)]
+    pub(crate) name: String,
+    pub(crate) r#type: String,
+    pub(crate) encore: Option<String>,
+    pub(crate) length_field: Option<String>,
+    #[serde(default)]
+    pub(crate) length_adjust: i16,
+    pub(crate) endian: Option<String>,
+    pub(crate) block: Option<String>,
+    #[serde(default)]
+    pub(crate) inline: bool,
+    /// A block without its header.
+    #[serde(default)]
+    pub(crate) bare: bool,
+    pub(crate) kind: Option<String>,
+    pub(crate) of: Option<String>,
+    /// Blocks back to back without a list around them.
+    #[serde(default)]
+    pub(crate) repeat: bool,
+    pub(crate) present_if: Option<String>,
+    #[serde(default)]
+    pub(crate) optional: bool,
+    /// Where a field of `add` goes: behind this one; without it behind the one added before, or last.
+    pub(crate) after: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Records {
+    pub(crate) record: Vec<Record>,
+    pub(crate) discovery_header: Vec<Field>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) r#type: u16,
+    pub(crate) name: String,
+    pub(crate) category: String,
+    pub(crate) class: Option<String>,
+    #[serde(default)]
+    pub(crate) metadata: bool,
+    #[serde(default)]
+    pub(crate) key: Vec<String>,
+    #[serde(default)]
+    pub(crate) discovery_header: bool,
+    #[serde(default = "yes")]
+    pub(crate) default: bool,
+    #[serde(default)]
+    pub(crate) versions: String,
+    #[serde(default = "encore")]
+    pub(crate) source: String,
+    #[serde(default)]
+    pub(crate) certainty: Certainty,
+    #[serde(default)]
+    pub(crate) status: Status,
+    #[serde(default)]
+    pub(crate) fields: Vec<Field>,
+    #[serde(default)]
+    pub(crate) alternative: Vec<Alternative>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Requests {
+    pub(crate) flag: Vec<Flag>,
+    pub(crate) event: Vec<Event>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Flag {
+    pub(crate) bit: u8,
+    pub(crate) name: String,
+    pub(crate) words: String,
+    #[serde(default)]
+    pub(crate) records: Vec<u16>,
+    pub(crate) event: Option<u16>,
+    pub(crate) version: Option<u16>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Event {
+    pub(crate) code: u16,
+    pub(crate) name: String,
+    pub(crate) records: Vec<u16>,
+    pub(crate) version: Vec<Version>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Version {
+    pub(crate) version: u16,
+    pub(crate) product: String,
+    pub(crate) block: Option<String>,
+    #[serde(default)]
+    pub(crate) words: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resolution {
+    pub(crate) store: Vec<Store>,
+    pub(crate) lookup: Vec<Lookup>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Store {
+    pub(crate) record: u16,
+    pub(crate) table: String,
+    pub(crate) key: Vec<String>,
+    pub(crate) value: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lookup {
+    pub(crate) records: Vec<u16>,
+    pub(crate) names: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Named {
+    pub(crate) r#as: String,
+    #[serde(default)]
+    pub(crate) table: String,
+    pub(crate) rule: Option<String>,
+    pub(crate) key: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn encore() -> String {
+    "eNcore 5.2.11".into()
+}
