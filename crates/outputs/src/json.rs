@@ -194,7 +194,7 @@ impl Default for Json {
 impl Format for Json {
     fn format(&self, event: &Resolved<'_>, out: &mut Vec<u8>) -> bool {
         // A connection event grows five to six times.
-        let line = Line::new(out, 1024 + 6 * event.record.bytes().len());
+        let line = Line::new(out, 512 + 5 * event.record.bytes().len());
         let line = self.record(event.record, line);
         computed(event.computed, line).bytes(b"}").finish();
         true
