@@ -1,4 +1,4 @@
-//! Layouts: named, typed fields in wire order, compiled from `schema/*.toml`.
+//! Layouts: named, typed fields in wire order, compiled from the files in `schema/`.
 //!
 //! A [`Layout`] is a data block (series and block type) or the body of a record type. Everything else in this crate walks
 //! these tables: there is no code for a particular record.
