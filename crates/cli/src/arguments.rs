@@ -61,6 +61,9 @@ pub(crate) enum Command {
                       printed, and the exit code is 3."
     )]
     Decode(Decode),
+    /// Print what is known of records and data blocks
+    #[command(subcommand)]
+    Schema(Schema),
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  estreamer completions bash > /etc/bash_completion.d/estreamer")]
     Completions {
@@ -224,6 +227,20 @@ pub(crate) struct Decode {
     pub(crate) number: bool,
     /// The file, or - for standard input
     pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Schema {
+    /// All record types and data blocks
+    #[command(after_help = "Example:\n  estreamer schema list | grep Connection")]
+    List,
+    /// The fields of a record type (71) or data block (1:174, series and number)
+    #[command(after_help = "Example:\n  estreamer schema show 400\n  estreamer schema show 1:174")]
+    Show {
+        /// Record type, or series:number of a data block
+        #[arg(value_name = "TYPE")]
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

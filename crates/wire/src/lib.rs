@@ -9,6 +9,7 @@
 //! * [`layout`]: the layouts of all records and data blocks, compiled from data files at build time;
 //! * [`request`]: request flags, event types and versions, and what a request selects;
 //! * [`client`] and [`server`]: both sides of a session as state machines that take bytes and give bytes;
+//! * [`reference`]: all of these layouts as text;
 //! * [`resolution`] and [`names`]: which metadata names what.
 //!
 //! All integers on the wire are unsigned and big-endian unless said otherwise; text is UTF-8
@@ -23,6 +24,7 @@ pub mod layout;
 pub mod message;
 pub mod names;
 pub mod record;
+pub mod reference;
 pub mod request;
 pub mod resolution;
 pub mod server;

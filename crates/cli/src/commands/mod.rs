@@ -5,6 +5,7 @@ mod collect;
 mod decode;
 mod demo;
 mod init;
+mod schema;
 mod sensor;
 mod server;
 mod test;
@@ -24,6 +25,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Collect(collect) => collect::run(&collect),
         Command::Test(test) => test::run(&test),
         Command::Decode(decode) => decode::run(&decode),
+        Command::Schema(schema) => schema::run(&schema),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Arguments::command(), "estreamer", &mut std::io::stdout());
             Ok(Exit::Done)
