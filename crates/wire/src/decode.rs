@@ -143,8 +143,16 @@ impl Decoder {
     pub fn decode_block<'r>(&'r mut self, series: u8, data: &'r [u8]) -> View<'r> {
         self.clear(0);
         let expected = u32_at(data, 0).and_then(|number| layout::block(series, number));
-        let frame = self.block(data, expected, series, 0, data.len() as u32, 0);
-        View::new(self, data, frame.unwrap_or(0))
+        let end = data.len() as u32;
+        let frame = match self.block(data, expected, series, 0, end, 0) {
+            Ok(frame) => frame,
+            Err(flaw) => {
+                let layout = format!("data block of series {series}");
+                self.problem = Some(Problem { record: 0, layout, field: "block header", offset: 0, flaw });
+                self.open(None, 0, 0, end)
+            }
+        };
+        View::new(self, data, frame)
     }
 
     /// What was wrong with the record or block decoded last.
@@ -205,7 +213,7 @@ impl Decoder {
         if layout.alternatives.iter().all(|a| matches!(a.when, When::Length(_) | When::String(_))) {
             return self.fields(data, frame, at, depth);
         }
-        let (mark, had) = ((self.frames.len(), self.slots.len()), self.problem.is_some());
+        let (mark, had) = ((self.frames.len(), self.slots.len(), self.swapped.len()), self.problem.is_some());
         let (number, length) = (u32_at(bytes, 0), u32_at(bytes, 4));
         let block = length.is_some_and(|length| length as usize == bytes.len());
         let bare = layout.alternatives.iter().find(|a| matches!(a.when, When::NoBlock(_)) && !block);
@@ -216,6 +224,7 @@ impl Decoder {
         for (form, last) in forms.map(|form| (form, false)).chain([(likely, true)]) {
             self.frames.truncate(mark.0);
             self.slots.truncate(mark.1);
+            self.swapped.truncate(mark.2);
             if !had {
                 self.problem = None;
             }

@@ -292,3 +292,13 @@ fn converting_up_and_down_keeps_what_both_have() {
         assert_eq!(event.main().named(field.name), Some(&Value::Unset), "{}", field.name);
     }
 }
+
+#[test]
+fn a_block_whose_header_cannot_be_read_is_opaque_and_says_so() {
+    let mut decoder = Decoder::new();
+    for bytes in [&[][..], &[0; 3], &[0, 0, 0, 60, 0, 0, 0, 3, 1, 2]] {
+        let view = decoder.decode_block(2, bytes);
+        assert!(view.layout().is_none() && view.bytes() == bytes);
+        assert!(decoder.problem().is_some(), "{bytes:?}");
+    }
+}
