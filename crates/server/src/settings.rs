@@ -43,7 +43,7 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 # Seconds after which a client that takes nothing is disconnected: 1 to 86400.
 # stall_seconds = 600
 
-# Where log lines go: "stderr", or a file (relative to this folder). Needs a restart.
+# Where log lines go: "stderr" (in the background log/server.log instead), or a file (relative to this folder). Needs a restart.
 # log_file = "stderr"
 
 # How much is logged: "error", "warn", "info" or "debug". "debug" has every message.

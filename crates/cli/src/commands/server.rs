@@ -22,14 +22,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
 fn foreground(arguments: &Arguments, home: Home) -> Result<Exit, Failure> {
     let settings = home.settings()?;
     let level = if arguments.debug { tracing::Level::DEBUG } else { settings.log_level.into() };
-    // In the foreground the lines are for the terminal; in the background for the file of the settings.
-    let detached = std::env::var_os(DETACHED).is_some();
-    let lines = match settings.log_path(home.dir()).filter(|_| detached) {
-        Some(path) => {
-            let failed = |e| Failure::new(format!("the log file {} cannot be opened: {e}", path.display()));
-            Lines::to_file(&path, level).map_err(failed)?
-        }
-        None => Lines::to_writer(std::io::stderr(), level),
+    // In the foreground the lines are for the terminal; in the background there is none.
+    let lines = if std::env::var_os(DETACHED).is_some() {
+        let path = log_file(&home);
+        let failed = |e| Failure::new(format!("the log file {} cannot be opened: {e}", path.display()));
+        Lines::to_file(&path, level).map_err(failed)?
+    } else {
+        Lines::to_writer(std::io::stderr(), level)
     };
     let log = lines.control();
     tracing_subscriber::registry().with(lines).init();
@@ -108,7 +107,7 @@ fn background(arguments: &Arguments, home: &Home) -> Result<Exit, Failure> {
             )));
         }
         if running(home) == Some(child.id()) {
-            println!("The service runs (pid {}); its log is {}", child.id(), log_file(home));
+            println!("The service runs (pid {}); its log is {}", child.id(), log_file(home).display());
             return Ok(Exit::Done);
         }
         if Instant::now() > end {
@@ -116,16 +115,17 @@ fn background(arguments: &Arguments, home: &Home) -> Result<Exit, Failure> {
                 "the service (pid {}) does not listen after {} s; its log is {}",
                 child.id(),
                 START.as_secs(),
-                log_file(home)
+                log_file(home).display()
             )));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
-fn log_file(home: &Home) -> String {
+/// The log of a service in the background: the file of the settings, else `log/server.log`.
+fn log_file(home: &Home) -> PathBuf {
     let path = home.settings().ok().and_then(|s| s.log_path(home.dir()));
-    path.map_or("not kept".to_owned(), |p| p.display().to_string())
+    path.unwrap_or_else(|| home.dir().join("log").join("server.log"))
 }
 
 fn pid_path(home: &Home) -> PathBuf {
