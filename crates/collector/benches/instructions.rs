@@ -2,7 +2,7 @@
 //! a few per cent shows. A thousand events: divide by 1000.
 //!
 //! Needs valgrind and `cargo install gungraun-runner` in the version of `Cargo.lock`, then
-//! `cargo bench -p estreamer-collector --bench instructions`
+//! `cargo bench -p estreamer-collector --features instructions --bench instructions`
 
 #![allow(missing_docs, unreachable_pub, clippy::expect_used)]
 
