@@ -9,7 +9,7 @@
 //! * [`layout`]: the layouts of all records and data blocks, compiled from data files at build time;
 //! * [`request`]: request flags, event types and versions, and what a request selects;
 //! * [`client`] and [`server`]: both sides of a session as state machines that take bytes and give bytes;
-//! * [`reference`]: all of these layouts as text;
+//! * [`mod@reference`]: all of these layouts as text;
 //! * [`resolution`] and [`names`]: which metadata names what.
 //!
 //! All integers on the wire are unsigned and big-endian unless said otherwise; text is UTF-8
