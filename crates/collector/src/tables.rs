@@ -113,8 +113,12 @@ impl Tables {
         Tables { tables: all.into_iter().map(Arc::new).collect() }
     }
 
-    /// Takes in a metadata record. Says whether any table changed.
+    /// Takes in a metadata record. Says whether any table changed. One that contradicts its layout changes nothing: half
+    /// a name is worse than the last good one.
     pub fn store(&mut self, record: &Record<'_>) -> bool {
+        if record.problem().is_some() {
+            return false;
+        }
         let mut changed = false;
         for store in stores().iter().filter(|s| s.record == record.record_type()) {
             changed |= self.store_one(store, record);
@@ -208,6 +212,18 @@ mod tests {
         assert!(tables.store(&decoder.decode(&device(7, "other")).unwrap()));
         assert_eq!((before.number(devices, 7), tables.number(devices, 7)), (Some("fw"), Some("other")));
         assert_eq!(tables.number(devices, 0), Some("Defense Center"));
+    }
+
+    #[test]
+    fn a_record_cut_short_names_nothing() {
+        let mut decoder = Decoder::new();
+        let mut tables = Tables::built_in();
+        tables.store(&decoder.decode(&device(7, "fw")).unwrap());
+        let mut cut = device(7, "other");
+        cut.truncate(cut.len() - 2);
+        cut[7] -= 2;
+        assert!(!tables.store(&decoder.decode(&cut).unwrap()));
+        assert_eq!(tables.number(table_id("devices").unwrap(), 7), Some("fw"));
     }
 
     #[test]
