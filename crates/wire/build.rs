@@ -9,9 +9,11 @@ mod layouts;
 mod model;
 #[path = "build/tables.rs"]
 mod tables;
+#[path = "build/versions.rs"]
+mod versions;
 
 use layouts::{Known, Layouts};
-use model::{Block, Blocks, Field, Records, Requests, Resolution};
+use model::{Block, Blocks, Conversion, Field, Records, Requests, Resolution};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -32,6 +34,7 @@ fn run() -> Result<()> {
     let known = blocks(&folder)?;
     let records: Records = read(&folder.join("records.toml"))?;
     let requests: Requests = read(&folder.join("requests.toml"))?;
+    let conversion: Conversion = read(&folder.join("conversion.toml"))?;
     let resolution: Resolution = read(&folder.join("resolution.toml"))?;
     let names: BTreeMap<String, BTreeMap<String, String>> = read(&folder.join("names.toml"))?;
 
@@ -40,7 +43,8 @@ fn run() -> Result<()> {
     layouts.discovery_header(&records.discovery_header)?;
     tables::records(&mut layouts, &records)?;
     let mut out = layouts.finish();
-    tables::requests(&mut out, &known, &requests)?;
+    tables::requests(&mut out, &known, &records, &requests)?;
+    versions::conversion(&mut out, &known, &conversion)?;
     tables::resolution(&mut out, &known, &records, &resolution)?;
     tables::names(&mut out, &names)?;
 

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use wire::client::ClientRequest;
-use wire::request::newest_events;
+use wire::subscription::newest_events;
 
 /// Batches between two stages of the pipeline.
 const QUEUE: usize = 8;

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use wire::event::{Block, Event, Value, sixteen};
 use wire::layout::{Field, Kind, Layout};
 use wire::message::{self, MessageType};
-use wire::request::{EventStreamRequest, EventVersion, SERVICES, StreamingRequest, newest_events, push_services};
+use wire::request::{EventStreamRequest, EventVersion, SERVICES, StreamingRequest, push_services};
+use wire::subscription::newest_events;
 
 /// Record types of every shape: with and without discovery header, block, list, text, blob, nested block.
 const RECORDS: [u16; 24] =

@@ -3,8 +3,9 @@
 use crate::script::Script;
 use wire::client::{ClientError, ClientEvent, ClientRequest, ClientSession, ItemError};
 use wire::message::{self, MessageType};
-use wire::request::{flag, newest_events};
+use wire::request::flag;
 use wire::server::ServerSession;
+use wire::subscription::newest_events;
 
 /// What a server sends means the same however it is cut. The client sends whole messages, which a server understands.
 /// After an error, its own or the server's, nothing more is heard.

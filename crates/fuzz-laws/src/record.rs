@@ -5,6 +5,7 @@ use wire::decode::Decoder;
 use wire::event::{Block, Event};
 use wire::layout;
 use wire::record::{LONG_FORM_MARK, LONG_HEADER, RecordHeader, SHORT_HEADER, push_short, record_type};
+use wire::versions;
 
 /// Decoding never fails beyond the header, and what is decoded lies in the record; a problem is named with an offset in
 /// it. What was decoded without a problem is written as it was read; what can be read of a broken record is the same bytes
@@ -118,8 +119,16 @@ fn data(item: &[u8]) -> Option<&[u8]> {
     item.get(RecordHeader::parse(item).ok()?.size..)
 }
 
-/// To every version of its block.
+/// To every version of its block, and to every version of its event type.
 fn conversions(event: &Event, timestamp: Option<u32>, decoder: &mut Decoder, whole: bool) {
+    for version in versions::event_types().iter().flat_map(|t| t.versions) {
+        let converted = event.in_version(version);
+        assert_eq!(converted.is_some(), version.sends(event.record()), "version {}", version.version);
+        if let Some(converted) = converted {
+            let round = round(&converted, timestamp, decoder);
+            assert!(round.flaw.is_none() || !whole, "{:?} in version {}", round.flaw, version.version);
+        }
+    }
     let from = event.record().main_layout();
     if event.record().inline_block().is_none() || event.main().layout().fields.is_empty() {
         return; // Nothing to convert, or a block nobody knows.

@@ -3,12 +3,12 @@
 use wire::layout;
 use wire::message::{self, Message, MessageType};
 use wire::request::{
-    EventStreamRequest, EventVersion, Form, HostRequest, Start, StreamingRequest, Subscription, parse_services,
-    push_services,
+    EventStreamRequest, EventVersion, HostRequest, Start, StreamingRequest, parse_services, push_services,
 };
+use wire::subscription::{Form, Subscription};
 
 /// What is read from a request and written again reads the same. A subscription does not depend on the order of the
-/// entries it is made of, has one version of each event type, and sends a record in a version of its own block.
+/// entries it is made of, has one version of each event type, and sends a record in a version that has its event.
 pub fn request(data: &[u8]) {
     if let Ok(request) = EventStreamRequest::parse(data) {
         let mut out = Vec::new();
@@ -66,9 +66,11 @@ fn subscription(flags: u32, timestamp: u32, entries: &[EventVersion]) {
     for record in layout::records() {
         let form = subscription.form(record.record_type);
         assert_eq!(form, other.form(record.record_type), "record {}: order does not matter", record.record_type);
-        if let Some(Form::Block(layout)) = form {
-            let main = record.main_layout();
-            assert_eq!((layout.series, layout.title), (main.series, main.title), "record {}", record.record_type);
+        if let Some(Form::Version(version)) = form {
+            assert!(version.sends(record), "record {} is sent as a record of the same event", record.record_type);
+            let block = version.first_block(record).map(|l| (l.series, l.title));
+            let expected = record.inline_block().map(|(_, l)| (l.series, l.title));
+            assert!(expected.is_none() || block == expected, "record {}", record.record_type);
         }
     }
     for unknown in [0, 3000, u16::MAX] {

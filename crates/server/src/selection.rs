@@ -5,10 +5,11 @@ use rustc_hash::FxHashMap;
 use wire::cursor::u32_at;
 use wire::decode::Decoder;
 use wire::event::Event;
-use wire::layout::{self, Layout};
+use wire::layout::{self, RecordLayout};
 use wire::message::MessageType;
 use wire::record::{self, LONG_HEADER, RecordHeader, SHORT_HEADER};
-use wire::request::{Form, Subscription};
+use wire::subscription::{Form, Subscription};
+use wire::versions::Version;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// Bytes of an item header: u32 message type, u32 length.
@@ -39,8 +40,52 @@ pub(crate) struct Selection {
 enum Choice {
     Skip,
     Plain,
-    /// In this layout; whether a discovery event header comes before the block.
-    Block(&'static Layout, bool),
+    /// In this version, which may have another record for it.
+    Version(&'static Version, Shape),
+}
+
+/// How a record looks that needs no conversion.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// The version has this record type in this form. Without that all are converted.
+    own: bool,
+    /// The data block it begins with, if it does.
+    block: Option<u32>,
+    /// A discovery event header comes before the block.
+    discovery: bool,
+}
+
+impl Shape {
+    fn new(version: &'static Version, record: &'static RecordLayout) -> Shape {
+        Shape {
+            own: version.own(record.record_type).is_some_and(|own| std::ptr::eq(own, record)),
+            block: version.first_block(record).map(|layout| layout.number),
+            discovery: record.discovery_header,
+        }
+    }
+
+    /// Whether a record has it, without decoding the record.
+    fn fits(&self, version: &Version, item: &[u8]) -> bool {
+        self.own && self.look(version, item).unwrap_or(true)
+    }
+
+    /// `None` for a record that is too short to tell: nothing can be made of it but what it is.
+    fn look(&self, version: &Version, item: &[u8]) -> Option<bool> {
+        let body = item.get(ITEM_HEADER..)?;
+        let length = u32_at(body, 4)? as usize;
+        let header = if length.checked_add(LONG_HEADER)? == body.len() { LONG_HEADER } else { SHORT_HEADER };
+        let data = body.get(header..)?;
+        let at = match self.discovery {
+            false => 0,
+            true if *data.get(HAS_IPV6)? == 0 => DISCOVERY_SHORT,
+            true if version.short_header => return Some(false),
+            true => DISCOVERY_LONG,
+        };
+        match self.block {
+            None => Some(true),
+            Some(wanted) => Some(u32_at(data, at)? == wanted),
+        }
+    }
 }
 
 /// What becomes of an item.
@@ -48,7 +93,7 @@ enum Verdict {
     Skip,
     AsItIs,
     Short,
-    Convert(&'static Layout),
+    Convert(&'static Version),
 }
 
 impl Selection {
@@ -58,9 +103,10 @@ impl Selection {
             *choice = match subscription.form(record_type) {
                 None => Choice::Skip,
                 Some(Form::Plain) => Choice::Plain,
-                Some(Form::Block(layout)) => {
-                    Choice::Block(layout, layout::record(record_type).is_some_and(|r| r.discovery_header))
-                }
+                Some(Form::Version(version)) => match layout::record(record_type) {
+                    Some(record) => Choice::Version(version, Shape::new(version, record)),
+                    None => Choice::Skip,
+                },
             };
         }
         let timestamps = subscription.timestamps();
@@ -89,7 +135,7 @@ impl Selection {
             match verdict {
                 Verdict::Skip | Verdict::AsItIs => {}
                 Verdict::Short => push_short(item, out),
-                Verdict::Convert(layout) => self.convert(item, layout, out),
+                Verdict::Convert(version) => self.convert(item, version, out),
             }
             count += u64::from(!matches!(verdict, Verdict::Skip));
             at = end;
@@ -109,12 +155,14 @@ impl Selection {
 
     fn event(&self, item: &[u8]) -> Verdict {
         match self.choice(item) {
-            Choice::Skip => return Verdict::Skip,
-            Choice::Block(layout, discovery) if stored_block(item, discovery) != Some(layout.number) => {
-                return Verdict::Convert(layout);
-            }
-            Choice::Plain | Choice::Block(..) => {}
+            Choice::Skip => Verdict::Skip,
+            Choice::Version(version, shape) if !shape.fits(version, item) => Verdict::Convert(version),
+            Choice::Plain | Choice::Version(..) => self.whole(),
         }
+    }
+
+    /// As it is, but for the archival timestamp.
+    fn whole(&self) -> Verdict {
         if self.timestamps { Verdict::AsItIs } else { Verdict::Short }
     }
 
@@ -133,30 +181,22 @@ impl Selection {
         if self.sent.insert(key, hash) == Some(hash) {
             return Verdict::Skip;
         }
-        if self.timestamps { Verdict::AsItIs } else { Verdict::Short }
+        self.event(item)
     }
 
-    /// Appends an event with its block in another layout. What cannot be understood goes as it is: the client may know
-    /// more than we do.
-    fn convert(&mut self, item: &[u8], layout: &'static Layout, out: &mut Vec<u8>) {
+    /// Appends an event in another version. What cannot be understood goes as it is: the client may know more than we
+    /// do.
+    fn convert(&mut self, item: &[u8], version: &'static Version, out: &mut Vec<u8>) {
         let body = item.get(ITEM_HEADER..).unwrap_or_default();
         let event = match self.decoder.decode(body) {
-            Ok(record) if !record.opaque() && record.main().layout() != Some(layout) => {
-                Event::try_from(&record).ok().map(|event| (event, record.header))
+            Ok(record) if !record.opaque() && record.problem().is_none() => {
+                Event::try_from(&record).ok().map(|event| (event, record.header.timestamp))
             }
             _ => None,
         };
-        match event {
-            Some((mut event, header)) => {
-                event.convert(layout);
-                let start = out.len();
-                event.encode_item(header.timestamp.filter(|_| self.timestamps), out);
-                // The record type word holds the network map as well, of which an event knows nothing.
-                let word = u32::from(header.netmap) << 16 | u32::from(header.record_type);
-                if let Some(place) = out.get_mut(start + ITEM_HEADER..start + ITEM_HEADER + 4) {
-                    place.copy_from_slice(&word.to_be_bytes());
-                }
-            }
+        let converted = event.as_ref().and_then(|(event, second)| Some((event.in_version(version)?, *second)));
+        match converted {
+            Some((event, second)) => event.encode_item(second.filter(|_| self.timestamps), out),
             None if self.timestamps => out.extend_from_slice(item),
             None => push_short(item, out),
         }
@@ -167,19 +207,6 @@ impl Selection {
 pub(crate) fn first_item(items: &[u8]) -> Option<&[u8]> {
     let length = u32_at(items, 4)? as usize;
     items.get(..ITEM_HEADER.checked_add(length)?)
-}
-
-/// The block type of an event item, without decoding it.
-fn stored_block(item: &[u8], discovery: bool) -> Option<u32> {
-    let body = item.get(ITEM_HEADER..)?;
-    let length = u32_at(body, 4)? as usize;
-    let header = if length.checked_add(LONG_HEADER)? == body.len() { LONG_HEADER } else { SHORT_HEADER };
-    let data = body.get(header..)?;
-    match discovery {
-        false => u32_at(data, 0),
-        true if *data.get(HAS_IPV6)? == 0 => u32_at(data, DISCOVERY_SHORT),
-        true => u32_at(data, DISCOVERY_LONG),
-    }
 }
 
 /// Appends an item with the short record header.
@@ -231,6 +258,13 @@ mod tests {
         (selection.select(kind, &mut items.concat(), &mut out), out)
     }
 
+    /// The block type of a connection event.
+    fn block(item: &[u8]) -> Option<u32> {
+        let mut decoder = Decoder::new();
+        let record = decoder.decode(&item[ITEM_HEADER..]).ok()?;
+        Some(record.main().block_type())
+    }
+
     #[test]
     fn wanted_items_are_copied_in_runs_and_others_left_out() {
         let (connection, packet, file) = (event(71, true), event(2, true), event(500, true));
@@ -254,8 +288,7 @@ mod tests {
             let mut wants = selection(0x4080_0000, &[(71, 14)]);
             let (count, out) = select(&mut wants, EVENTS, &[&stored]);
             assert_eq!(count, 1);
-            assert_eq!(stored_block(&stored, true), Some(174));
-            assert_eq!(stored_block(&out, true), Some(163));
+            assert_eq!((block(&stored), block(&out)), (Some(174), Some(163)));
             assert_eq!(first_item(&out).unwrap().len(), out.len());
             assert_eq!(u32_at(&out, archive::SECOND_AT), Some(77));
             // Once converted it is as wanted.
@@ -275,6 +308,38 @@ mod tests {
         assert_eq!(u32_at(&out, 8), Some(0x0003_0047));
         stored[80..84].copy_from_slice(&999u32.to_be_bytes());
         assert_eq!(select(&mut wants, EVENTS, &[&stored]), (1, stored));
+    }
+
+    #[test]
+    fn events_go_out_as_the_records_of_the_version() {
+        let mut stored = Event::new(400).unwrap();
+        stored.set("sourceIpAddress", "192.0.2.1".parse::<std::net::IpAddr>().unwrap()).unwrap();
+        stored.set("impactFlags", 7u8).unwrap();
+        let mut item = Vec::new();
+        stored.encode_item(Some(77), &mut item);
+        // Bit 6, bit 2, event type 12 in versions 2 and 11; the last is as it is stored.
+        let wants = [(1 << 6, None, 207), (1 << 2, None, 1), (1 << 30, Some(2), 104), (1 << 30, Some(11), 400)];
+        for (flags, version, record) in wants {
+            let events: Vec<_> = version.map(|v| (12, v)).into_iter().collect();
+            let (count, out) = select(&mut selection(0x0080_0000 | flags, &events), EVENTS, &[&item]);
+            assert_eq!((count, u32_at(&out, 8)), (1, Some(record)));
+            assert_eq!(u32_at(&out, archive::SECOND_AT), Some(77));
+            assert_eq!(first_item(&out).unwrap().len(), out.len());
+            assert_eq!(out == item, record == 400);
+        }
+        // A rule message for a client of 4.5.
+        let mut rule = Event::new(66).unwrap();
+        rule.set("generatorId", 1u32).unwrap().set("ruleId", 2u32).unwrap().set("message", "m").unwrap();
+        let mut item = Vec::new();
+        rule.encode_item(None, &mut item);
+        let (_, out) = select(&mut selection(1 << 1, &[]), STICKY, &[&item]);
+        assert_eq!((u32_at(&out, 8), out.last()), (Some(5), Some(&b'm')));
+        // The discovery event header before 5.2.
+        let old = event(19, true);
+        let (_, out) = select(&mut selection(0x4080_0000, &[(61, 9)]), EVENTS, &[&old]);
+        assert_eq!(out.len() + 16, old.len());
+        let (_, out) = select(&mut selection(0x4080_0000, &[(61, 10)]), EVENTS, &[&old]);
+        assert_eq!(out, old);
     }
 
     #[test]

@@ -13,8 +13,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
 use wire::message::HEADER;
-use wire::request::{HostRequest, SERVICES, StreamingRequest, Subscription};
+use wire::request::{HostRequest, SERVICES, StreamingRequest};
 use wire::server::{ServerEvent, ServerSession};
+use wire::subscription::Subscription;
 
 use crate::connection::{close, stopped};
 use crate::feed::{Chunk, Feed, Note};
@@ -407,9 +408,9 @@ impl Session<'_> {
             }
         }
         for e in &subscription.unknown {
-            let does = match wire::request::event_type(e.code) {
-                Some(_) => "the nearest version known here is sent",
-                None => "it is ignored",
+            let does = match Subscription::answer(*e) {
+                Some(given) => format!("version {} is sent", given.version),
+                None => "it is ignored".to_owned(),
             };
             say!(
                 warn,

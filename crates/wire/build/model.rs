@@ -120,6 +120,8 @@ pub(crate) struct Record {
     pub(crate) metadata: bool,
     #[serde(default)]
     pub(crate) key: Vec<String>,
+    /// The record type that carries the same event today.
+    pub(crate) form_of: Option<u16>,
     #[serde(default)]
     pub(crate) discovery_header: bool,
     #[serde(default = "yes")]
@@ -162,7 +164,6 @@ pub(crate) struct Flag {
 pub(crate) struct Event {
     pub(crate) code: u16,
     pub(crate) name: String,
-    pub(crate) records: Vec<u16>,
     pub(crate) version: Vec<Version>,
 }
 
@@ -171,9 +172,45 @@ pub(crate) struct Event {
 pub(crate) struct Version {
     pub(crate) version: u16,
     pub(crate) product: String,
-    pub(crate) block: Option<String>,
     #[serde(default)]
     pub(crate) words: String,
+    /// Record types that come with this version; those of the same event that earlier versions have are left.
+    #[serde(default)]
+    pub(crate) records: Vec<RecordRef>,
+    /// Data blocks that come with this version, each in place of the one of the same title.
+    #[serde(default)]
+    pub(crate) blocks: Vec<String>,
+    /// Every metadata record there is.
+    #[serde(default)]
+    pub(crate) all_metadata: bool,
+    /// The discovery event header has no IPv6 part.
+    #[serde(default)]
+    pub(crate) short_header: bool,
+}
+
+/// A record type, or `"type#n"`: its nth alternative form.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum RecordRef {
+    Type(u16),
+    Form(String),
+}
+
+/// What converting needs to know beyond names.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Conversion {
+    pub(crate) largest: Vec<String>,
+    pub(crate) bits: Vec<String>,
+    pub(crate) single: Vec<Single>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Single {
+    pub(crate) field: String,
+    pub(crate) list: String,
+    pub(crate) item: String,
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,8 @@
 
 use crate::Result;
 use crate::layouts::{Known, Layouts, Source, reference};
-use crate::model::{Alternative, Certainty, Field, Record, Records, Requests, Resolution};
+use crate::model::{Alternative, Field, Record, Records, Requests, Resolution};
+use crate::versions::events;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
@@ -58,8 +59,15 @@ fn record(r: &Record, body: &str, forms: &str) -> String {
         Some(c) => c[..1].to_uppercase() + &c[1..],
     };
     format!(
-        "RecordLayout{{record_type:{},name:{:?},category:{:?},class:Class::{class},metadata:{},key:&{:?},discovery_header:{},default:{},body:&{body},forms:&[{forms}]}}",
-        r.r#type, r.name, r.category, r.metadata, r.key, r.discovery_header, r.default
+        "RecordLayout{{record_type:{},event:{},name:{:?},category:{:?},class:Class::{class},metadata:{},key:&{:?},discovery_header:{},default:{},body:&{body},forms:&[{forms}]}}",
+        r.r#type,
+        r.form_of.unwrap_or(r.r#type),
+        r.name,
+        r.category,
+        r.metadata,
+        r.key,
+        r.discovery_header,
+        r.default
     )
 }
 
@@ -95,7 +103,7 @@ fn inline_fields<'a>(known: &'a Known, fields: &'a [Field]) -> Result<HashSet<&'
     Ok(all)
 }
 
-pub(crate) fn requests(out: &mut String, known: &Known, requests: &Requests) -> Result<()> {
+pub(crate) fn requests(out: &mut String, known: &Known, records: &Records, requests: &Requests) -> Result<()> {
     let _ = write!(out, "pub(crate) static FLAGS: [Flag; {}] = [", requests.flag.len());
     for f in &requests.flag {
         let event = match (f.event, f.version) {
@@ -110,35 +118,7 @@ pub(crate) fn requests(out: &mut String, known: &Known, requests: &Requests) -> 
         );
     }
     out.push_str("];\n");
-    let _ = write!(out, "pub(crate) static EVENTS: [EventType; {}] = [", requests.event.len());
-    for e in &requests.event {
-        let mut versions = String::new();
-        for v in &e.version {
-            let (block, layout) = match &v.block {
-                None => ("None".to_owned(), "None".to_owned()),
-                Some(text) => {
-                    let key = reference(text)?;
-                    let layout = if known.get(&key).is_some_and(|b| b.certainty != Certainty::Gap) {
-                        format!("Some(&B{}_{})", key.0, key.1)
-                    } else {
-                        "None".into()
-                    };
-                    (format!("Some({})", key.1), layout)
-                }
-            };
-            let _ = write!(
-                versions,
-                "Version{{version:{},product:{:?},block:{block},layout:{layout},words:{:?}}},",
-                v.version, v.product, v.words
-            );
-        }
-        let _ = write!(
-            out,
-            "EventType{{code:{},name:{:?},records:&{:?},versions:&[{versions}]}},",
-            e.code, e.name, e.records
-        );
-    }
-    out.push_str("];\n");
+    out.push_str(&events(known, records, requests)?);
     Ok(())
 }
 

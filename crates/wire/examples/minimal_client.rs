@@ -9,7 +9,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use wire::client::{ClientEvent, ClientRequest, ClientSession};
 use wire::decode::Decoder;
-use wire::request::{Start, flag, newest_events};
+use wire::request::{Start, flag};
+use wire::subscription::newest_events;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut stream = TcpStream::connect("127.0.0.1:18302")?;

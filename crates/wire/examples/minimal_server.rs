@@ -7,8 +7,8 @@ use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use wire::event::Event;
-use wire::request::Subscription;
 use wire::server::{ServerEvent, ServerSession};
+use wire::subscription::Subscription;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:18302")?;

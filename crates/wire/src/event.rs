@@ -95,12 +95,20 @@ impl Block {
     }
 
     /// The same block in another layout: fields both have keep their values, the rest is unset. A value that the two
-    /// versions write in another way (an IPv4 address in 4 octets or in 16) is written the new way.
+    /// versions write in another way (an IPv4 address in 4 octets or in 16) is written the new way. Nested blocks get
+    /// the layouts that are expected there.
     pub fn convert(&self, target: &'static Layout) -> Block {
-        let mut block = Block::new(target);
-        for (field, slot) in target.fields.iter().zip(&mut block.values) {
-            if let Some((from, value)) = self.layout.position(field.name).zip(self.named(field.name)) {
-                *slot = convert::value(value, self.layout.fields.get(from), field);
+        self.convert_by(target, &|expected| expected)
+    }
+
+    /// The same with nested blocks in layouts of one's choice.
+    pub(crate) fn convert_by(&self, target: &'static Layout, choose: convert::Choose<'_>) -> Block {
+        let same = self.layout == target;
+        // What follows the fields, and how lists were written, belongs to this very layout.
+        let mut block = if same { self.clone() } else { Block::new(target) };
+        for (at, (field, slot)) in target.fields.iter().zip(&mut block.values).enumerate() {
+            if !same || matches!(self.value(at), Value::Block(_) | Value::List(_)) {
+                *slot = convert::field(self, field, choose);
             }
         }
         block
@@ -255,6 +263,7 @@ static OPAQUE: Layout = Layout::bytes(u16::MAX, 0, 0, "opaque");
 #[derive(Debug, Clone)]
 pub struct Event {
     record: &'static RecordLayout,
+    netmap: u16,
     discovery: Option<Block>,
     /// The inline block of the record if it has one (it is then all of the body), else the body.
     main: Block,
@@ -272,7 +281,7 @@ impl Event {
     pub fn new(record_type: u16) -> Result<Self, UnknownRecord> {
         let record = layout::record(record_type).ok_or(UnknownRecord(record_type))?;
         let discovery = record.discovery_header.then(|| Block::new(DISCOVERY_HEADER));
-        Ok(Event { record, discovery, main: Block::new(record.main_layout()), trailing: Vec::new() })
+        Ok(Event { record, netmap: 0, discovery, main: Block::new(record.main_layout()), trailing: Vec::new() })
     }
 
     /// Its record type.
@@ -311,19 +320,44 @@ impl Event {
         self.main.named(name).or_else(|| self.discovery.as_ref()?.named(name))
     }
 
+    /// Netmap id of the domain it belongs to, 0 to 32767; 0 is the global domain (record 350 names them).
+    pub fn netmap(&self) -> u16 {
+        self.netmap
+    }
+
+    /// Puts it into a domain; the top bit of the number is not used.
+    pub fn set_netmap(&mut self, netmap: u16) {
+        self.netmap = netmap & 0x7fff;
+    }
+
     /// Turns the event's block into another version of it. A record whose block could not be read stays as it is.
     pub fn convert(&mut self, target: &'static Layout) {
-        let unread = self.main.layout.is_gap() || self.record.inline_block().is_some() && !self.main.layout.header;
-        if self.main.layout != target && !unread {
+        if self.main.layout != target && !self.unread() {
             self.main = self.main.convert(target);
         }
+    }
+
+    /// Whether the block of the record could not be read.
+    pub(crate) fn unread(&self) -> bool {
+        self.main.layout.is_gap() || self.record.inline_block().is_some() && !self.main.layout.header
+    }
+
+    /// The same event as another record.
+    pub(crate) fn with(&self, record: &'static RecordLayout, main: Block) -> Event {
+        let discovery = record
+            .discovery_header
+            .then(|| self.discovery.clone())
+            .map(|header| header.unwrap_or_else(|| Block::new(DISCOVERY_HEADER)));
+        let trailing = if main.layout == self.main.layout { self.trailing.clone() } else { Vec::new() };
+        Event { record, netmap: self.netmap, discovery, main, trailing }
     }
 
     /// Appends the record: header with the archival timestamp where this record type has one and `timestamp` gives it,
     /// then its data.
     pub fn encode(&self, timestamp: Option<u32>, out: &mut Vec<u8>) {
         let start = out.len();
-        out.extend_from_slice(&u32::from(self.record.record_type).to_be_bytes());
+        let word = u32::from(self.netmap) << 16 | u32::from(self.record.record_type);
+        out.extend_from_slice(&word.to_be_bytes());
         out.extend_from_slice(&[0; 4]);
         let mut header = SHORT_HEADER;
         if let Some(second) = timestamp.filter(|_| self.record.timestamped()) {
@@ -366,6 +400,7 @@ impl TryFrom<&Record<'_>> for Event {
         let inline = main.layout() != body.layout();
         Ok(Event {
             record: layout,
+            netmap: record.header.netmap,
             discovery: record.discovery().map(Block::from),
             main: main.into(),
             trailing: if inline { body.trailing().to_vec() } else { Vec::new() },

@@ -233,6 +233,8 @@ pub enum Class {
 pub struct RecordLayout {
     /// Record type.
     pub record_type: u16,
+    /// The record type that carries the same event in current versions; its own where that is itself.
+    pub event: u16,
     /// Name in the words of the guides.
     pub name: &'static str,
     /// Category word eNcore prints.
@@ -305,9 +307,11 @@ pub fn blocks() -> impl Iterator<Item = &'static Layout> {
 /// The discovery event header (eStreamer Integration Guide 5.3.1 p.4-32): first in discovery, connection and user records.
 pub static DISCOVERY_HEADER: &Layout = &DISCOVERY_HEADER_LAYOUT;
 
+use crate::convert::Single;
 use crate::names::{NameKey, NameTable};
-use crate::request::{EventType, EventVersion, Flag, Version};
+use crate::request::{EventVersion, Flag};
 use crate::resolution::{Lookup, Named, Rule, Store};
+use crate::versions::{EventType, Version};
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));
 

@@ -7,7 +7,8 @@
 //! * [`record`]: the record header of event data, and [`decode`]: a record decoded in place, without an allocation a field;
 //! * [`event`]: owned events that can be built, changed, encoded and converted between versions;
 //! * [`layout`]: the layouts of all records and data blocks, compiled from data files at build time;
-//! * [`request`]: request flags, event types and versions, and what a request selects;
+//! * [`request`]: what a client sends; [`versions`]: event types, their versions and the records of each;
+//!   [`subscription`]: what a request selects;
 //! * [`client`] and [`server`]: both sides of a session as state machines that take bytes and give bytes;
 //! * [`mod@reference`]: all of these layouts as text;
 //! * [`resolution`] and [`names`]: which metadata names what.
@@ -28,4 +29,6 @@ pub mod reference;
 pub mod request;
 pub mod resolution;
 pub mod server;
+pub mod subscription;
+pub mod versions;
 mod view;

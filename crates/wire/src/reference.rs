@@ -1,7 +1,8 @@
 //! The reference of records and data blocks as text (Markdown), made from the layouts.
 
 use crate::layout::{self, Certainty, Class, Field, Kind, Layout, RecordLayout, Status};
-use crate::request::event_types;
+use crate::request;
+use crate::versions::event_types;
 use std::fmt::Write as _;
 
 /// One line a record type.
@@ -47,7 +48,7 @@ pub fn record(record: &RecordLayout) -> String {
     let _ = writeln!(out, "{what} {}", origin(record.body));
     let asked: Vec<String> = event_types()
         .iter()
-        .filter(|e| e.records.contains(&record.record_type))
+        .filter(|e| e.versions.iter().any(|v| v.own(record.record_type).is_some()))
         .map(|e| format!("event type {} ({})", e.code, e.name))
         .collect();
     if !asked.is_empty() {
@@ -81,22 +82,53 @@ pub fn block(layout: &Layout) -> String {
     out
 }
 
+/// The bits of the request flags word with what they select.
+pub fn flags() -> String {
+    let mut out = String::from("| bit | asks for | that is | in a server's log |\n|---:|---|---|---|\n");
+    for flag in request::flags() {
+        let records: Vec<String> = flag.records.iter().map(|r| format!("record {r}")).collect();
+        let event = flag.event.map(|e| format!("event type {} version {}", e.code, e.version));
+        let is = event.unwrap_or_else(|| records.join(", "));
+        let _ = writeln!(out, "| {} | {} | {is} | {} |", flag.bit, flag.name, flag.words);
+    }
+    out
+}
+
 /// The event types of the extended request with the blocks their versions yield.
 pub fn requests() -> String {
     let mut out = String::from(
-        "| event type | version | product versions | data block | in a server's log |\n|---|---:|---|---|---|\n",
+        "| event type | version | product versions | new records | new data blocks | in a server's log |\n\
+         |---|---:|---|---|---|---|\n",
     );
     for event in event_types() {
+        let (mut records, mut blocks): (&[&RecordLayout], &[&Layout]) = (&[], &[]);
         for version in event.versions {
-            let block = match (version.block, version.layout) {
-                (None, _) => String::new(),
-                (Some(number), Some(layout)) => format!("{}:{number}", layout.series),
-                (Some(number), None) => format!("{number} (layout unknown)"),
+            let form =
+                |r: &&RecordLayout| match layout::record(r.record_type).is_some_and(|newest| newest.body == r.body) {
+                    true => r.record_type.to_string(),
+                    false => format!("{} ({})", r.record_type, r.body.versions),
+                };
+            let had = |r: &RecordLayout| records.iter().any(|old| std::ptr::eq(*old, r));
+            // All that carry an event for which one of them is new.
+            let new: Vec<u16> = version.records.iter().filter(|r| !had(r)).map(|r| r.event).collect();
+            let is_new = |r: &&&RecordLayout| new.contains(&r.event);
+            let new_records: Vec<String> = match version.all_metadata {
+                true => vec!["all metadata".to_owned()],
+                false => version.records.iter().filter(is_new).map(form).collect(),
             };
+            let new_blocks = version.blocks.iter().filter(|b| !blocks.contains(b));
+            let new_blocks: Vec<String> = new_blocks.map(|b| format!("{}:{}", b.series, b.number)).collect();
+            (records, blocks) = (version.records, version.blocks);
             let _ = writeln!(
                 out,
-                "| {} {} | {} | {} | {block} | {} |",
-                event.code, event.name, version.version, version.product, version.words
+                "| {} {} | {} | {} | {} | {} | {} |",
+                event.code,
+                event.name,
+                version.version,
+                version.product,
+                new_records.join(", "),
+                new_blocks.join(", "),
+                version.words
             );
         }
     }
@@ -207,7 +239,10 @@ pub fn files() -> Vec<(&'static str, String)> {
          from neighbouring versions.\n\n\
          - [records.md](records.md): record types\n- [series1.md](series1.md), [series2.md](series2.md): data blocks\n\n\
          A data block is u32 block type and u32 block length (these 8 bytes included), then its fields. All integers are \
-         big-endian.\n\n## What a request selects\n\n{}\n## Record types\n\n{}\n## Series 1\n\n{}\n## Series 2\n\n{}",
+         big-endian.\n\n## What a request selects\n\nRequest flags:\n\n{}\nEvent types of the extended request. A \
+         version has the records and data blocks of the one before it, except those that the new ones take the place of.\n\n\
+         {}\n## Record types\n\n{}\n## Series 1\n\n{}\n## Series 2\n\n{}",
+        flags(),
         requests(),
         record_list(),
         block_list(1),

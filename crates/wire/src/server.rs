@@ -7,8 +7,9 @@
 use crate::cursor::Short;
 use crate::message::{self, FrameError, Message, MessageType};
 use crate::request::{
-    EventStreamRequest, HostRequest, HostRequestLength, SERVICES, StreamingRequest, Subscription, flag, push_services,
+    EventStreamRequest, HostRequest, HostRequestLength, SERVICES, StreamingRequest, flag, push_services,
 };
+use crate::subscription::Subscription;
 use thiserror::Error;
 
 /// The longest message a server accepts: an error message of full length fits.
@@ -280,7 +281,7 @@ impl ServerSession {
 mod tests {
     use super::*;
     use crate::client::{ClientEvent, ClientRequest, ClientSession};
-    use crate::request::newest_events;
+    use crate::subscription::newest_events;
 
     /// Hands everything both sides have to say to the other until both are silent.
     fn talk(client: &mut ClientSession, server: &mut ServerSession) -> (Vec<ServerEvent>, Vec<Vec<u8>>) {

@@ -61,15 +61,8 @@ const DROPPED: &[(u8, &str, &[&str])] = &[
     (1, "Web Application", &["payloadType"]),
     (1, "Operating System", &["fingerprintId", "osName", "vendor", "version"]),
     (1, "Attribute Definition", &["userId"]),
-    // User input named a user and addresses; since 4.7 it names a source and ranges.
-    (1, "User Attribute Value", &["addresses", "userId"]),
-    (1, "User Criticality Change", &["addresses", "userId"]),
-    (1, "User Hosts", &["addresses", "userId"]),
+    // User input named a user; since 4.7 it names a source. Where all of it changed, the old block is a kind of its own.
     (1, "User Protocol List", &["userId"]),
-    (1, "User Server", &["ipAddress"]),
-    (1, "User Server List", &["services", "userId"]),
-    (1, "User Vulnerability", &["ipAddress", "subService"]),
-    (1, "User Vulnerability Change", &["ipAddress", "userId"]),
     (1, "User Login Information", &["applicationId"]),
     (2, "Malware Event", &["hostIpAddress"]),
 ];

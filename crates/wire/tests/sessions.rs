@@ -5,8 +5,9 @@
 use proptest::prelude::*;
 use wire::client::{ClientEvent, ClientRequest, ClientSession};
 use wire::message::{self, MessageType};
-use wire::request::{EventStreamRequest, SERVICES, StreamingRequest, newest_events, push_services};
+use wire::request::{EventStreamRequest, SERVICES, StreamingRequest, push_services};
 use wire::server::ServerSession;
+use wire::subscription::newest_events;
 
 /// Messages as a peer might send them: good ones, good types with odd bodies, and plain noise.
 fn stream() -> impl Strategy<Value = Vec<u8>> {

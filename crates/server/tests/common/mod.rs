@@ -23,7 +23,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use wire::client::{ClientEvent, ClientRequest, ClientSession};
 use wire::event::Event;
 use wire::record::RecordHeader;
-use wire::request::{EventVersion, newest_events};
+use wire::request::EventVersion;
+use wire::subscription::newest_events;
 
 /// Flags of eNcore: everything, extended, with archival timestamps.
 pub const EXTENDED: u32 = 0x4890_0061;
