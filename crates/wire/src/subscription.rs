@@ -128,6 +128,16 @@ impl Subscription {
         for code in [61, 71, 31, 101, 111] {
             entry(code).into_iter().for_each(&mut say);
         }
+        // Flags of old versions: no log shows where their words stand.
+        let placed = flag::PACKETS
+            | flag::IMPACT_ALERTS
+            | flag::INTRUSION
+            | flag::METADATA
+            | flag::ARCHIVAL_TIMESTAMP
+            | flag::EXTRA_DATA
+            | flag::EXTENDED;
+        let old = layout::FLAGS.iter().filter(|f| self.flags & !placed & 1 << f.bit != 0);
+        old.for_each(|f| say(f.words));
         for (bit, text) in
             [(flag::ARCHIVAL_TIMESTAMP, "Send archive timestamp"), (flag::EXTENDED, "Send Detail Request")]
         {
@@ -228,6 +238,7 @@ mod tests {
         // Bit 2 gives the events without impact flags, both bits together the newer form.
         let (old, both) = (Subscription::new(1 << 2, 0, &[]), Subscription::new(1 << 2 | 1 << 6, 0, &[]));
         let owns = |s: &Subscription, t| matches!(s.form(400), Some(Form::Version(v)) if v.own(t).is_some());
+        assert_eq!(old.words(), "Since 0 w/ IDS Events");
         assert!(owns(&old, 1) && !owns(&old, 7) && owns(&both, 207) && !owns(&both, 1));
     }
 
