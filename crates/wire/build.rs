@@ -1,20 +1,23 @@
 //! Compiles the layout schema (`schema/`) to static tables.
 //!
 //! A mistake in the schema (an unknown block, a length field that does not precede its text, a name used twice, a
-//! lookup of a field nobody has) stops the build with a message that names the file, the entry and the field.
+//! lookup of a field nobody has, an enumeration of a field that is no integer) stops the build with a message that
+//! names the file, the entry and the field.
 
 #[path = "build/layouts.rs"]
 mod layouts;
 #[path = "build/model.rs"]
 mod model;
+#[path = "build/names.rs"]
+mod names;
 #[path = "build/tables.rs"]
 mod tables;
 #[path = "build/versions.rs"]
 mod versions;
 
 use layouts::{Known, Layouts};
-use model::{Block, Blocks, Conversion, Field, Records, Requests, Resolution};
-use std::collections::BTreeMap;
+use model::{Block, Blocks, Conversion, Field, Numbers, Records, Requests, Resolution};
+use names::{Enumerations, Tables};
 use std::path::{Path, PathBuf};
 
 pub(crate) type Result<T> = std::result::Result<T, String>;
@@ -36,20 +39,27 @@ fn run() -> Result<()> {
     let requests: Requests = read(&folder.join("requests.toml"))?;
     let conversion: Conversion = read(&folder.join("conversion.toml"))?;
     let resolution: Resolution = read(&folder.join("resolution.toml"))?;
-    let names: BTreeMap<String, BTreeMap<String, String>> = read(&folder.join("names.toml"))?;
+    let names: Tables = read(&folder.join("names.toml"))?;
+    let numbers: Numbers = read(&folder.join("numbers.toml"))?;
 
-    let mut layouts = Layouts::new(&known);
+    let mut layouts = Layouts::new(&known, Enumerations::new(numbers.number, &names)?);
     layouts.blocks()?;
     layouts.discovery_header(&records.discovery_header)?;
     tables::records(&mut layouts, &records)?;
-    let mut out = layouts.finish();
+    let (mut out, enumerations) = layouts.finish();
     tables::requests(&mut out, &known, &records, &requests)?;
     versions::conversion(&mut out, &known, &conversion)?;
     tables::resolution(&mut out, &known, &records, &resolution)?;
-    tables::names(&mut out, &names)?;
+    names::tables(&mut out, &names)?;
+    let metadata = |t: u16| records.record.iter().any(|r| r.r#type == t && r.metadata);
+    let numbers = enumerations.finish(metadata)?;
 
-    let path = Path::new(&std::env::var("OUT_DIR").map_err(|e| e.to_string())?).join("tables.rs");
-    std::fs::write(&path, out).map_err(|e| format!("{}: {e}", path.display()))
+    let folder = std::env::var("OUT_DIR").map_err(|e| e.to_string())?;
+    for (name, text) in [("tables.rs", out), ("numbers.rs", numbers)] {
+        let path = Path::new(&folder).join(name);
+        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// All blocks, those that are `like` another one with all of their fields.

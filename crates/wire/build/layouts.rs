@@ -1,6 +1,7 @@
 //! Layouts: every block, record body and alternative form becomes a static table of fields.
 
 use crate::model::{Alternative, Block, Certainty, Field, Status};
+use crate::names::Enumerations;
 use crate::{Result, changed};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt::Write as _;
@@ -26,6 +27,8 @@ pub(crate) struct Source<'a> {
 pub(crate) struct Layouts<'a> {
     pub(crate) known: &'a Known,
     pub(crate) out: String,
+    /// What the numbers of fields mean.
+    pub(crate) enumerations: Enumerations,
     index: u32,
     /// The layouts that are no block and no record body by themselves.
     forms: Vec<String>,
@@ -34,8 +37,8 @@ pub(crate) struct Layouts<'a> {
 }
 
 impl<'a> Layouts<'a> {
-    pub(crate) fn new(known: &'a Known) -> Self {
-        Layouts { known, out: String::new(), index: 0, forms: Vec::new(), bare: BTreeSet::new() }
+    pub(crate) fn new(known: &'a Known, enumerations: Enumerations) -> Self {
+        Layouts { known, out: String::new(), enumerations, index: 0, forms: Vec::new(), bare: BTreeSet::new() }
     }
 
     pub(crate) fn blocks(&mut self) -> Result<()> {
@@ -75,8 +78,8 @@ impl<'a> Layouts<'a> {
         self.emit("discovery header", "DISCOVERY_HEADER_LAYOUT", header).map(drop)
     }
 
-    /// The text of all tables.
-    pub(crate) fn finish(mut self) -> String {
+    /// The text of all tables, and the enumerations with the fields that have them.
+    pub(crate) fn finish(mut self) -> (String, Enumerations) {
         for (series, number) in std::mem::take(&mut self.bare) {
             let block = &self.known[&(series, number)];
             let ident = format!("BARE{series}_{number}");
@@ -92,7 +95,7 @@ impl<'a> Layouts<'a> {
             self.forms.len(),
             self.index
         );
-        self.out
+        (self.out, self.enumerations)
     }
 
     /// Writes a layout and its alternatives; gives the names of the alternatives' statics.
@@ -121,12 +124,13 @@ impl<'a> Layouts<'a> {
             self.forms.push(ident);
         }
         let (fields, minimum) = self.fields(place, &l)?;
+        let names = self.enumerations.fields(l.title, l.fields).map_err(|e| format!("{place}: {e}"))?;
         let little = l.fields.iter().any(|f| f.endian.is_some());
         let mut sorted: Vec<usize> = (0..l.fields.len()).filter(|i| !l.fields[*i].name.is_empty()).collect();
         sorted.sort_by_key(|i| &l.fields[*i].name);
         let _ = writeln!(
             self.out,
-            "pub(crate) static {ident}: Layout = Layout{{index:{},series:{},number:{},title:{:?},versions:{:?},source:{:?},certainty:Certainty::{:?},status:Status::{:?},header:{},minimum:{minimum},fields:&[{fields}],alternatives:&[{alternatives}],little:{little},by_name:&{sorted:?}}};",
+            "pub(crate) static {ident}: Layout = Layout{{index:{},series:{},number:{},title:{:?},versions:{:?},source:{:?},certainty:Certainty::{:?},status:Status::{:?},header:{},minimum:{minimum},fields:&[{fields}],alternatives:&[{alternatives}],little:{little},by_name:&{sorted:?},names:&[{names}]}};",
             self.index, l.series, l.number, l.title, l.versions, l.source, l.certainty, l.status, l.header
         );
         self.index += 1;

@@ -1,6 +1,7 @@
 //! The schema files as they are written.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -244,6 +245,50 @@ pub(crate) struct Named {
     pub(crate) table: String,
     pub(crate) rule: Option<String>,
     pub(crate) key: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Numbers {
+    pub(crate) number: Vec<Number>,
+}
+
+/// An enumeration.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Number {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    #[serde(default)]
+    pub(crate) kind: NumberKind,
+    /// The table of `names.toml` whose names it has.
+    pub(crate) table: Option<String>,
+    /// Enumerations before it whose names it has.
+    #[serde(default)]
+    pub(crate) like: Vec<String>,
+    /// The metadata records by which a server names the numbers.
+    #[serde(default)]
+    pub(crate) metadata: Vec<u16>,
+    pub(crate) source: String,
+    #[serde(default)]
+    pub(crate) certainty: Certainty,
+    pub(crate) fields: Vec<String>,
+    #[serde(default)]
+    pub(crate) names: BTreeMap<String, String>,
+}
+
+impl Number {
+    pub(crate) fn bits(&self) -> bool {
+        self.kind == NumberKind::Bits
+    }
+}
+
+#[derive(Deserialize, Clone, Copy, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum NumberKind {
+    #[default]
+    Number,
+    Bits,
 }
 
 fn yes() -> bool {

@@ -1,10 +1,10 @@
-//! Tables of records, requests, resolution and names.
+//! Tables of records, requests and resolution.
 
 use crate::Result;
 use crate::layouts::{Known, Layouts, Source, reference};
 use crate::model::{Alternative, Field, Record, Records, Requests, Resolution};
 use crate::versions::events;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 pub(crate) fn records(layouts: &mut Layouts<'_>, file: &Records) -> Result<()> {
@@ -176,33 +176,4 @@ fn rule(name: Option<&str>) -> Result<&'static str> {
         Some("discovery-event") => "Rule::DiscoveryEvent",
         Some(other) => return Err(format!("resolution: unknown rule {other}")),
     })
-}
-
-pub(crate) fn names(out: &mut String, names: &BTreeMap<String, BTreeMap<String, String>>) -> Result<()> {
-    let _ = write!(out, "pub(crate) static NAMES: [NameTable; {}] = [", names.len());
-    for (table, entries) in names {
-        let mut list: Vec<(&String, &String)> = entries.iter().collect();
-        list.sort_by_key(|(k, _)| (k.parse::<u64>().unwrap_or(u64::MAX), (*k).clone()));
-        let _ = write!(out, "NameTable{{table:{table:?},entries:&[");
-        for (key, name) in list {
-            // A hash of digits alone is no number.
-            let number = if key.len() <= 20 { key.parse::<u64>().ok() } else { None };
-            let key = match number {
-                Some(n) => format!("NameKey::Number({n})"),
-                None => {
-                    let hex: String = key.chars().filter(|c| *c != '-').collect();
-                    if !hex.len().is_multiple_of(2) || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
-                        return Err(format!("names: {table}: key {key} is neither a number nor hex"));
-                    }
-                    let bytes: Vec<u8> =
-                        (0..hex.len()).step_by(2).filter_map(|i| u8::from_str_radix(&hex[i..i + 2], 16).ok()).collect();
-                    format!("NameKey::Octets(&{bytes:?})")
-                }
-            };
-            let _ = write!(out, "({key},{name:?}),");
-        }
-        out.push_str("]},");
-    }
-    out.push_str("];\n");
-    Ok(())
 }

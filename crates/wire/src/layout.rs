@@ -33,6 +33,8 @@ pub struct Layout {
     /// Some field is little-endian.
     pub(crate) little: bool,
     by_name: &'static [u16],
+    /// Enumerations of fields, in order of their positions. Not in [`Field`], which has to stay small for decoding.
+    names: &'static [Naming],
 }
 
 impl Layout {
@@ -41,6 +43,17 @@ impl Layout {
         let name_at = |i: &u16| self.fields.get(usize::from(*i)).map_or("", |f| f.name);
         let found = self.by_name.binary_search_by(|i| name_at(i).cmp(name)).ok()?;
         self.by_name.get(found).map(|i| usize::from(*i))
+    }
+
+    /// The enumerations of the field at a position: at most one, or several under different conditions.
+    pub fn names(&self, position: usize) -> impl Iterator<Item = &'static Naming> + use<> {
+        self.names.iter().filter(move |n| usize::from(n.position) == position)
+    }
+
+    /// The enumeration of the field at a position, in a block or record whose integers `uint` gives by their positions.
+    pub fn enumeration(&self, position: usize, uint: impl Fn(usize) -> Option<u64>) -> Option<&'static Enumeration> {
+        let applies = |n: &&Naming| n.when.is_none_or(|(other, number)| uint(other.into()) == Some(number));
+        self.names(position).find(applies).map(|n| n.of)
     }
 
     /// The number is known and the fields are not: what has this layout is kept as bytes.
@@ -70,6 +83,7 @@ impl Layout {
             alternatives: &[],
             little: false,
             by_name: &[],
+            names: &[],
         }
     }
 }
@@ -157,6 +171,17 @@ pub struct Field {
     pub(crate) repeat: bool,
     /// An address in little-endian order.
     pub(crate) little: bool,
+}
+
+/// That a field's numbers are those of an enumeration.
+#[derive(Debug)]
+pub struct Naming {
+    /// Position of the field.
+    pub position: u16,
+    /// Only when the field at this position is this number.
+    pub when: Option<(u16, u64)>,
+    /// The enumeration.
+    pub of: &'static Enumeration,
 }
 
 /// How a field is written.
@@ -308,7 +333,7 @@ pub fn blocks() -> impl Iterator<Item = &'static Layout> {
 pub static DISCOVERY_HEADER: &Layout = &DISCOVERY_HEADER_LAYOUT;
 
 use crate::convert::Single;
-use crate::names::{NameKey, NameTable};
+use crate::names::{Enumeration, NameKey, NameTable};
 use crate::request::{EventVersion, Flag};
 use crate::resolution::{Lookup, Named, Rule, Store};
 use crate::versions::{EventType, Version};

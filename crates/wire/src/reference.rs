@@ -1,8 +1,10 @@
 //! The reference of records and data blocks as text (Markdown), made from the layouts.
 
-use crate::layout::{self, Certainty, Class, Field, Kind, Layout, RecordLayout, Status};
+use crate::layout::{self, Certainty, Class, Field, Kind, Layout, Naming, RecordLayout, Status};
+use crate::names::{self, Enumeration};
 use crate::request;
 use crate::versions::event_types;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// One line a record type.
@@ -135,6 +137,52 @@ pub fn requests() -> String {
     out
 }
 
+/// An enumeration: what it tells, where it is known from, the fields that have it, all names.
+pub fn enumeration(enumeration: &Enumeration) -> String {
+    let mut out = format!("### {}\n\n{}.", enumeration.name, enumeration.title);
+    out.push_str(if enumeration.bits { " A set of bits.\n" } else { "\n" });
+    let certainty = match enumeration.certainty {
+        Certainty::Gap => "Names unknown",
+        Certainty::Inferred => "Inferred",
+        Certainty::Documented => "Documented",
+        Certainty::Observed => "Observed",
+    };
+    let _ = writeln!(out, "{certainty}: {}.", enumeration.source);
+    if let [first, rest @ ..] = enumeration.metadata {
+        let more: String = rest.iter().map(|r| format!(", {r}")).collect();
+        let _ = writeln!(out, "A server's own names come in record {first}{more}.");
+    }
+    let _ = writeln!(out, "Fields: {}.\n", fields_of(enumeration));
+    if !enumeration.names.is_empty() {
+        out.push_str("| number | name |\n|---:|---|\n");
+    }
+    for (number, name) in enumeration.names {
+        let _ = match enumeration.bits {
+            true => writeln!(out, "| {number:#x} | {name} |"),
+            false => writeln!(out, "| {number} | {name} |"),
+        };
+    }
+    out
+}
+
+/// The fields that have an enumeration, with the titles of their blocks and records.
+fn fields_of(enumeration: &Enumeration) -> String {
+    let bodies = layout::records().iter().map(|r| r.body);
+    let mut fields: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for layout in layout::blocks().chain(bodies).chain([layout::DISCOVERY_HEADER]) {
+        for (position, field) in layout.fields.iter().enumerate() {
+            for naming in layout.names(position).filter(|n| n.of == enumeration) {
+                let text = format!("`{}`{}", field.name, condition(layout, naming));
+                fields.entry(text).or_default().insert(layout.title);
+            }
+        }
+    }
+    let field = |(field, titles): (String, BTreeSet<&str>)| {
+        format!("{field} ({})", titles.into_iter().collect::<Vec<_>>().join("; "))
+    };
+    fields.into_iter().map(field).collect::<Vec<_>>().join(", ")
+}
+
 fn fields(layout: &Layout) -> String {
     if layout.is_gap() {
         return "The layout is not known: delivered as bytes.\n".to_owned();
@@ -143,8 +191,11 @@ fn fields(layout: &Layout) -> String {
         return "No fields.\n".to_owned();
     }
     let mut out = String::from("| field | type | |\n|---|---|---|\n");
-    for field in layout.fields {
+    for (position, field) in layout.fields.iter().enumerate() {
         let mut notes = Vec::new();
+        for naming in layout.names(position) {
+            notes.push(format!("`{}`{}", naming.of.name, condition(layout, naming)));
+        }
         if field.encore != field.name {
             notes.push(format!("eNcore prints `{}`", field.encore));
         }
@@ -157,6 +208,10 @@ fn fields(layout: &Layout) -> String {
         let _ = writeln!(out, "| `{}` | {} | {} |", field.name, kind(layout, field), notes.join("; "));
     }
     out
+}
+
+fn condition(layout: &Layout, naming: &Naming) -> String {
+    naming.when.map_or_else(String::new, |(other, number)| format!(" when `{}` is {number}", name(layout, other)))
 }
 
 fn kind(layout: &Layout, field: &Field) -> String {
@@ -237,7 +292,8 @@ pub fn files() -> Vec<(&'static str, String)> {
          What follows the record header in event data, for every product version whose layout is known. *Documented* was read \
          in a vendor's guide or client table, *observed* is decoded by a client used against real servers, *inferred* follows \
          from neighbouring versions.\n\n\
-         - [records.md](records.md): record types\n- [series1.md](series1.md), [series2.md](series2.md): data blocks\n\n\
+         - [records.md](records.md): record types\n- [series1.md](series1.md), [series2.md](series2.md): data blocks\n\
+         - [names.md](names.md): what the numbers in `TypesWrittenLikeThis` mean\n\n\
          A data block is u32 block type and u32 block length (these 8 bytes included), then its fields. All integers are \
          big-endian.\n\n## What a request selects\n\nRequest flags:\n\n{}\nEvent types of the extended request. A \
          version has the records and data blocks of the one before it, except those that the new ones take the place of.\n\n\
@@ -257,5 +313,13 @@ pub fn files() -> Vec<(&'static str, String)> {
         let blocks: Vec<String> = numbered(n).map(block).collect();
         format!("{HEAD}# Data blocks of series {n}\n\n{}", blocks.join("\n"))
     };
-    vec![("README.md", index), ("records.md", records), ("series1.md", series(1)), ("series2.md", series(2))]
+    let names: Vec<String> = names::enumerations().iter().map(|e| enumeration(e)).collect();
+    let names = format!(
+        "{HEAD}# Names of numbers\n\n\
+         Any other number can occur. *Documented* was read in a vendor's guide or is what a public registry defines, \
+         *observed* is printed by a client used against real servers.\n\n{}",
+        names.join("\n")
+    );
+    let series = [("series1.md", series(1)), ("series2.md", series(2))];
+    [("README.md", index), ("records.md", records), ("names.md", names)].into_iter().chain(series).collect()
 }

@@ -3,6 +3,7 @@
 use crate::cursor::{u32_at, uint_at};
 use crate::decode::{ABSENT, Decoder, Frame, Problem};
 use crate::layout::{Kind, Layout, REST, RecordLayout};
+use crate::names::{Enumeration, OpenNumber, Shown};
 use crate::record::RecordHeader;
 
 /// A decoded record: the bytes and where its fields are in them.
@@ -70,6 +71,17 @@ impl<'r> Record<'r> {
         self.field(name).and_then(|v| v.as_uint())
     }
 
+    /// The number with this canonical name as a type of its own, such as
+    /// [`FileAction`](crate::names::FileAction); `None` when no field of that name has that type.
+    pub fn number<T: OpenNumber>(&self, name: &str) -> Option<T> {
+        self.views().find_map(|view| view.number(name))
+    }
+
+    /// The number with this canonical name, to be printed by its name.
+    pub fn show(&self, name: &str) -> Option<Shown> {
+        self.views().find_map(|view| view.show(view.layout()?.position(name)?))
+    }
+
     /// What a metadata record names, as bytes: record type and key fields. Two records with the same key name the same
     /// thing, and the later one counts. `None` for other records; a metadata record whose key cannot be read has all of
     /// its bytes as its key.
@@ -102,6 +114,11 @@ impl<'r> Record<'r> {
 
     fn view(&self, frame: u32) -> View<'r> {
         View::new(self.decoder, self.item, frame)
+    }
+
+    /// Where fields are looked for: event, then body, then discovery event header.
+    fn views(&self) -> impl Iterator<Item = View<'r>> {
+        [Some(self.main()), Some(self.body()), self.discovery()].into_iter().flatten()
     }
 }
 
@@ -219,6 +236,23 @@ impl<'r> View<'r> {
     /// The field with this canonical name.
     pub fn named(&self, name: &str) -> Option<Value<'r>> {
         self.value(self.layout()?.position(name)?)
+    }
+
+    /// What the numbers of the field at a position mean; may depend on other fields.
+    pub fn enumeration(&self, position: usize) -> Option<&'static Enumeration> {
+        self.layout()?.enumeration(position, |other| self.uint(other))
+    }
+
+    /// The number with this canonical name as a type of its own; `None` when the field has another type or none.
+    pub fn number<T: OpenNumber>(&self, name: &str) -> Option<T> {
+        let position = self.layout()?.position(name)?;
+        self.enumeration(position).filter(|e| *e == T::NAMES)?;
+        T::new(self.uint(position)?)
+    }
+
+    /// The number at a position of the layout, to be printed by its name.
+    pub fn show(&self, position: usize) -> Option<Shown> {
+        Some(Shown { number: self.uint(position)?, of: self.enumeration(position) })
     }
 }
 
