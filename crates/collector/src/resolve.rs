@@ -35,6 +35,8 @@ struct Step {
     name: &'static str,
     table: TableId,
     rule: Rule,
+    /// Printed even without a name: null when there is none, empty when metadata gave an empty one.
+    always: bool,
     key: Vec<Part>,
 }
 
@@ -102,11 +104,13 @@ impl Resolver {
                 out.push((step.name, value));
             }
         }
-        let second = |place: &Place| place.value(&main, record).and_then(|v| v.as_uint());
+        let uint = |place: &Place| place.value(&main, record).and_then(|v| v.as_uint());
         let event = program.second.as_ref();
-        let own = event.and_then(|(s, micro)| Some((second(s)?, micro.as_ref().and_then(second).unwrap_or(0))));
-        let archived = || record.header.timestamp.map(|s| (u64::from(s), 0));
-        if let Some((second, micro)) = own.filter(|(s, _)| *s != 0).or_else(archived).filter(|(s, _)| *s != 0) {
+        let own = event.and_then(|(second, _)| uint(second)).filter(|s| *s != 0);
+        let archived = || record.header.timestamp.map(u64::from).filter(|s| *s != 0);
+        if let Some(second) = own.or_else(archived) {
+            // They are the event's even when its second is 0 and the archival one stands in.
+            let micro = event.and_then(|(_, micro)| uint(micro.as_ref()?)).unwrap_or(0);
             out.push(("eventSecond", Computed::Uint(second)));
             out.push(("eventDateTime", Computed::Text(Cow::Owned(self.time.text(second, micro)))));
             if micro != 0 {
@@ -140,7 +144,8 @@ impl Step {
             Err(_) => Place::find(record, name).map(Part::Field),
         };
         let key = named.key.iter().map(part).collect::<Option<Vec<Part>>>()?;
-        Some(Step { name: named.name, table: table_id(named.table).unwrap_or(TableId::MAX), rule: named.rule, key })
+        let table = table_id(named.table).unwrap_or(TableId::MAX);
+        Some(Step { name: named.name, table, rule: named.rule, always: named.name == "sensor", key })
     }
 
     fn run<'a>(&self, main: &View<'a>, record: &Record<'a>, tables: &'a Tables, key: &mut Key) -> Option<Computed<'a>> {
@@ -160,7 +165,11 @@ impl Step {
                 for i in 0..self.key.len() {
                     key.value(field(i)?);
                 }
-                match tables.name(self.table, key) {
+                let name = tables.entry(self.table, key);
+                if self.always {
+                    return Some(name.map_or(Computed::Null, |name| Computed::Text(Cow::Borrowed(name))));
+                }
+                match name.filter(|name| !name.is_empty()) {
                     Some(name) if self.rule == Rule::Number => Computed::Uint(name.parse().ok()?),
                     Some(name) => Computed::Text(Cow::Borrowed(name)),
                     None if self.rule == Rule::Bits => self.bits(uint(last)?, tables)?,
@@ -170,17 +179,19 @@ impl Step {
             Rule::IsSet => Computed::Text(Cow::Borrowed(if uint(0)? != 0 { "Yes" } else { "No" })),
             Rule::ImpactLevel => Computed::Uint(impact_level(uint(0)?)),
             Rule::AlertText => Computed::Text(Cow::Owned(alert_text(&text(octets(0)?)))),
-            Rule::Packet => Computed::Text(Cow::Owned(hex(octets(0)?))),
-            Rule::Payload => Computed::Text(Cow::Owned(hex(payload(octets(0)?, uint(1)?)))),
+            Rule::Packet => hex(octets(0)?)?,
+            Rule::Payload => hex(payload(octets(0)?, uint(1)?))?,
             Rule::ExtraDataAddress => Computed::Text(Cow::Owned(extra_data_address(uint(0)?, octets(1)?)?.to_string())),
             Rule::ExtraDataUri => match uint(0)? {
-                9 => Computed::Text(Cow::Owned(text(octets(1)?))),
+                9 => some_text(octets(1)?)?,
                 _ => return None,
             },
+            // A copy of nothing is empty.
+            Rule::Copy if self.key.is_empty() => Computed::Text(Cow::Borrowed("")),
             Rule::Copy => match field(0)? {
                 Value::Uint(0) => return None,
                 Value::Uint(n) => Computed::Uint(n),
-                other => Computed::Text(Cow::Owned(text(other.octets().filter(|o| !o.is_empty())?))),
+                other => some_text(other.octets()?)?,
             },
             Rule::Address => {
                 let octets: &[u8; 16] = octets(0)?.try_into().ok()?;
@@ -272,14 +283,21 @@ fn payload(packet: &[u8], link_type: u64) -> &[u8] {
     packet.get(start..end).unwrap_or_default()
 }
 
-fn hex(octets: &[u8]) -> String {
+/// Text that is not empty.
+fn some_text(octets: &[u8]) -> Option<Computed<'static>> {
+    let text = text(octets);
+    (!text.is_empty()).then_some(Computed::Text(Cow::Owned(text)))
+}
+
+/// Octets in hex, if there are any.
+fn hex(octets: &[u8]) -> Option<Computed<'static>> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |n: u8| DIGITS[usize::from(n & 15)];
     let mut text = Vec::with_capacity(2 * octets.len());
     for octet in octets {
         text.extend_from_slice(&[digit(octet >> 4), digit(*octet)]);
     }
-    String::from_utf8(text).unwrap_or_default()
+    (!text.is_empty()).then(|| Computed::Text(Cow::Owned(String::from_utf8(text).unwrap_or_default())))
 }
 
 #[cfg(test)]
@@ -342,6 +360,46 @@ mod tests {
         assert_eq!(find(&names, "securityIntelligenceEvent"), Some("Yes"));
         assert_eq!(find(&names, "monitorRule8"), Some("N/A"));
         assert_eq!(find(&names, "eventSecond"), Some("1714000005"), "the archival time when the event has none");
+    }
+
+    #[test]
+    fn sensors_are_there_without_a_name() {
+        let devices = |name: &str| {
+            let mut tables = Tables::built_in();
+            let mut event = Event::new(123).unwrap();
+            event.set("id", 7u32).unwrap().set("name", name).unwrap();
+            let mut bytes = Vec::new();
+            event.encode(None, &mut bytes);
+            tables.store(&Decoder::new().decode(&bytes).unwrap());
+            tables
+        };
+        let mut event = Event::new(400).unwrap();
+        event.set("deviceId", 7u32).unwrap();
+        let sensor = |tables: &Tables| find(&resolved(&event, tables), "sensor").map(str::to_owned);
+        assert_eq!(sensor(&devices("fw")).as_deref(), Some("fw"));
+        assert_eq!(sensor(&devices("")).as_deref(), Some(""));
+        assert_eq!(sensor(&Tables::built_in()).as_deref(), Some("null"));
+    }
+
+    #[test]
+    fn microseconds_stay_when_the_second_is_the_archival_one() {
+        let mut event = Event::new(400).unwrap();
+        event.set("eventMicrosecond", 999_999u32).unwrap();
+        let names = resolved(&event, &Tables::built_in());
+        assert_eq!(find(&names, "eventSecond"), Some("1714000005"));
+        assert_eq!(find(&names, "eventDateTime"), Some("2024-04-24T23:06:45.999999"));
+        assert_eq!(find(&names, "eventMicrosecond"), Some("999999"));
+    }
+
+    #[test]
+    fn what_is_empty_is_not_derived() {
+        let empty = |record: u16| resolved(&Event::new(record).unwrap(), &Tables::built_in());
+        let packet = empty(2);
+        assert_eq!((find(&packet, "originalPacket"), find(&packet, "packet")), (None, None));
+        let mut uri = Event::new(110).unwrap();
+        uri.set("type", 9u32).unwrap();
+        assert_eq!(find(&resolved(&uri, &Tables::built_in()), "xffUri"), None);
+        assert_eq!(find(&empty(112), "description"), Some(""), "but this always is");
     }
 
     #[test]

@@ -88,9 +88,9 @@ impl Key {
 
 fn sha256_text(text: &[u8]) -> Option<[u8; 32]> {
     let mut octets = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
+    // NULs are no part of a text.
+    let end = text.iter().rposition(|octet| *octet != 0)? + 1;
+    let text = text.get(..end).filter(|text| text.len() == 64)?;
     for (octet, pair) in octets.iter_mut().zip(text.chunks_exact(2)) {
         *octet = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
@@ -162,14 +162,13 @@ impl Tables {
         true
     }
 
-    /// The name under a key; an empty name counts as none.
+    /// What is stored under a key. Metadata may have given an empty name.
     #[inline]
-    pub fn name(&self, table: TableId, key: &Key) -> Option<&str> {
+    pub fn entry(&self, table: TableId, key: &Key) -> Option<&str> {
         match key.number {
             Some(n) => self.number(table, n),
             None => self.tables.get(usize::from(table))?.keys.get(key.octets.as_slice()).map(|n| &**n),
         }
-        .filter(|name| !name.is_empty())
     }
 
     /// The name of a number.
@@ -238,13 +237,16 @@ mod tests {
         let mut key = Key::default();
         key.octets(&[9; 16]);
         key.number(5);
-        assert_eq!(tables.name(table_id("firewallRules").unwrap(), &key), Some("Allow web"));
+        assert_eq!(tables.entry(table_id("firewallRules").unwrap(), &key), Some("Allow web"));
     }
 
     #[test]
     fn a_hash_in_text_finds_a_hash_in_octets() {
         let mut key = Key::default();
-        key.value(Value::Text("ab".repeat(32).as_bytes()));
-        assert_eq!(key.octets, [0xab; 32]);
+        for nuls in ["", "\0", "\0\0"] {
+            key.clear();
+            key.value(Value::Text(["ab".repeat(32).as_str(), nuls].concat().as_bytes()));
+            assert_eq!(key.octets, [0xab; 32]);
+        }
     }
 }

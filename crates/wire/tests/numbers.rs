@@ -9,8 +9,8 @@ use wire::event::{Block, Event, Value};
 use wire::layout::{self, Certainty, Kind, Layout, Naming};
 use wire::names::{self, Enumeration, OpenNumber};
 use wire::names::{
-    Blocked, CertificateStatus, CipherSuite, Country, EtherType, EventType, FileAction, Icmp6Type, IcmpType,
-    ImpactFlags, ImpactLevel, IpProtocol, NewSubtype, Protocol, RuleReason, TlsFlowFlags, YesNo,
+    Blocked, CertificateStatus, ChangeSubtype, CipherSuite, Country, EtherType, EventType, FileAction, Icmp6Type,
+    IcmpType, ImpactFlags, ImpactLevel, IpProtocol, NewSubtype, Protocol, RuleReason, TlsFlowFlags, YesNo,
 };
 
 /// The fields of a layout that have an enumeration, with what the one and the other field are set to.
@@ -164,7 +164,7 @@ fn enumerations_say_what_resolution_says() {
         (Blocked::NAMES, "blocked"),
         (CipherSuite::NAMES, "sslCipherSuite"),
         (IpProtocol::NAMES, "ipProtocols"),
-        (NewSubtype::NAMES, "discovery.1000"),
+        (ChangeSubtype::NAMES, "discovery.1001"),
         (RuleReason::NAMES, "firewallRuleReasons"),
     ] {
         let table = names::tables().iter().find(|t| t.table == table).unwrap();
