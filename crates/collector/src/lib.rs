@@ -19,6 +19,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod connect;
 pub mod deliver;
+pub mod filter;
 pub mod intake;
 pub mod resolve;
 pub mod run;
