@@ -48,6 +48,7 @@ fn run() -> Result<()> {
     tables::records(&mut layouts, &records)?;
     let (mut out, enumerations) = layouts.finish();
     tables::requests(&mut out, &known, &records, &requests)?;
+    tables::host_data(&mut out, &known, &requests.host_data)?;
     versions::conversion(&mut out, &known, &conversion)?;
     tables::resolution(&mut out, &known, &records, &resolution)?;
     names::tables(&mut out, &names)?;

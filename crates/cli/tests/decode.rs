@@ -9,9 +9,12 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use support::{Finished, run, shared};
+use support::{Finished, run};
+use wire::event::Block;
+use wire::hosts::HostRequest;
+use wire::layout;
 use wire::message::{self, MessageType};
-use wire::record::RecordHeader;
+use wire::server::ServerSession;
 
 fn decode(arguments: &[&str], file: &Path, input: &[u8]) -> Finished {
     run(Command::new(env!("CARGO_BIN_EXE_estreamer")).arg("decode").args(arguments).arg(file), input)
@@ -24,49 +27,6 @@ fn numbered(out: &str) -> BTreeMap<u64, Value> {
         (number.parse().unwrap(), serde_json::from_str(json).unwrap())
     };
     out.lines().map(line).collect()
-}
-
-#[test]
-fn every_record_of_the_golden_stream_has_its_line() {
-    let Some(golden) = shared("golden") else { return };
-    let stream = golden.join("stream.bin");
-    let done = decode(&["--format", "json", "--number"], &stream, b"");
-    done.failed(3, &["records of", "could not be decoded, or only in part"]);
-    let lines = numbered(&done.out);
-    let mut compared = 0;
-    for expected in fs::read_to_string(golden.join("expected.jsonl")).unwrap().lines() {
-        let expected: Value = serde_json::from_str(expected).unwrap();
-        let (index, hex) = (expected["index"].as_u64().unwrap(), expected["hex"].as_str().unwrap());
-        if expected["message_type"] != u64::from(MessageType::EVENT_DATA.0) {
-            assert!(!lines.contains_key(&index), "message {index} is no record");
-            continue;
-        }
-        let readable = RecordHeader::parse(&octets(hex)).is_ok();
-        let line = lines.get(&index);
-        assert_eq!(line.is_some(), readable, "message {index}: {hex}");
-        if let Some(line) = line.filter(|_| !expected["json"].is_null()) {
-            let record = expected["record_type"].as_u64().unwrap() & 0xffff;
-            assert_eq!(line["recordType"], record, "message {index}");
-            compared += 1;
-        }
-    }
-    assert!(compared > 1600, "{compared}");
-
-    // Without numbers the same lines, and from standard input the same output.
-    let plain: String = done.out.lines().map(|l| l.split_once('\t').unwrap().1.to_owned() + "\n").collect();
-    let piped = decode(&[], Path::new("-"), &fs::read(&stream).unwrap());
-    assert_eq!((piped.code, piped.out == plain), (Some(3), true));
-    assert!(piped.err.ends_with("records of - could not be decoded, or only in part\n"), "{}", piped.err);
-
-    // The same records in bundles.
-    let bundled = decode(&["--number"], &golden.join("bundles.bin"), b"");
-    assert_eq!(bundled.code, Some(3));
-    let unnumbered =
-        |out: &str| out.lines().map(|l| l.split_once('\t').unwrap().1.to_owned() + "\n").collect::<String>();
-    assert!(unnumbered(&bundled.out) == plain, "bundles hold the same records");
-    let versioned = decode(&[], &golden.join("bundles_versioned.bin"), b"").success();
-    assert_eq!(versioned.lines().count(), 40);
-    assert!(plain.starts_with(&versioned), "and so do bundles with the other item headers");
 }
 
 #[test]
@@ -117,7 +77,51 @@ fn what_is_there_is_printed_before_the_error() {
     decode(&["--format", "xml"], &file, b"").failed(2, &["xml", "json"]);
 }
 
-fn octets(hex: &str) -> Vec<u8> {
-    let digit = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
-    (0..hex.len()).step_by(2).map(digit).collect()
+#[test]
+fn hosts_are_lines_too_and_unknown_messages_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hosts.bin");
+    let block = |number| Block::new(layout::block(1, number).unwrap());
+    let (mut host, mut address) = (block(149), block(143));
+    address.set("ipAddress", std::net::IpAddr::from([192, 0, 2, 7])).unwrap();
+    host.set("ipAddresses", vec![address]).unwrap().set("netbiosName", "MAIL").unwrap();
+    host.set("notes", "under \"the\" stairs").unwrap().set("hops", 3u8).unwrap();
+    // As a server sends it.
+    let mut server = ServerSession::new(1);
+    server.receive(&[0, 1, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    let (first, last) = ([192, 0, 2, 0].into(), [192, 0, 2, 255].into());
+    for request in [HostRequest::single([192, 0, 2, 7].into(), 0), HostRequest::range(first, last, 1)] {
+        let old = HostRequest { data_type: request.data_type - 2, ..request };
+        for request in [request, old] {
+            server.push_host(&request, &host);
+            server.end_hosts(&request);
+        }
+    }
+    fs::write(&file, server.output()).unwrap();
+    let lines = decode(&["--number"], &file, b"").success();
+    let lines = numbered(&lines);
+    // Four hosts, an end after each of the two ranges.
+    assert_eq!(lines.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 4]);
+    for (index, kind, block, notes) in [(0, 6, 149, ""), (1, 6, 92, ""), (2, 7, 149, "under \"the\" stairs")] {
+        let line = &lines[&index];
+        assert_eq!((&line["messageType"], &line["blockType"]), (&kind.into(), &block.into()), "{line}");
+        assert_eq!((&line["netbiosName"]["data"], &line["notes"]["data"]), (&"MAIL".into(), &notes.into()));
+        assert_eq!((&line["hops"], line.get("@problem")), (&3.into(), None));
+    }
+    assert_eq!(lines[&0]["ipAddresses"]["items"][0]["ipAddress"], "192.0.2.7");
+    assert_eq!(lines[&1]["ipAddress"], "192.0.2.7");
+
+    // A host cut short, and a message of a type nobody knows.
+    let mut odd = Vec::new();
+    let mut bytes = Vec::new();
+    host.encode(&mut bytes);
+    message::push(&mut odd, MessageType::SINGLE_HOST_DATA, &bytes[..20]);
+    message::push(&mut odd, MessageType(999), &[1, 2, 3]);
+    odd.extend(server.output());
+    fs::write(&file, odd).unwrap();
+    let done = decode(&[], &file, b"");
+    done.failed(3, &["message 0: Single Host Data (6): Full Host Profile", "message 1: message type 999 of 3 bytes"]);
+    assert_eq!(done.out.lines().count(), 5);
+    let cut: Value = serde_json::from_str(done.out.lines().next().unwrap()).unwrap();
+    assert!(cut["@problem"].as_str().unwrap().starts_with("Full Host Profile (series 1 block 149), field"), "{cut}");
 }

@@ -297,9 +297,10 @@ fn decode(arguments: &[&str], file: &Path, input: &[u8]) -> Finished {
     run(Command::new(env!("CARGO_BIN_EXE_estreamer")).arg("decode").args(arguments).arg(file), input)
 }
 
-/// A file of the golden data, packed.
+/// A file of the golden data, packed. The stream itself is that of the wire crate's tests.
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/golden").join(format!("{name}.gz"))
+    let folder = if name == "stream.bin" { "../wire/tests/data" } else { "tests/data/golden" };
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(format!("{name}.gz"))
 }
 
 /// A file of the golden data, unpacked to a folder of its own.

@@ -4,7 +4,7 @@ use crate::checkpoint::Resume;
 use crate::stats::Stats;
 use crate::tables::Tables;
 use rustc_hash::FxHashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
 use wire::client::{ClientError, ClientEvent, ClientRequest, ClientSession, ItemError, Records};
@@ -79,6 +79,8 @@ pub struct Intake {
     /// The open batch has events, so newer names must not reach it.
     events: bool,
     ready: VecDeque<Batch>,
+    /// Message types that nobody knows and that came already.
+    strange: BTreeSet<u16>,
     decoder: Decoder,
     stats: Arc<Stats>,
 }
@@ -108,6 +110,7 @@ impl Intake {
             frontier,
             resumed: resume.second.is_some(),
             ready: VecDeque::new(),
+            strange: BTreeSet::new(),
             decoder,
             stats,
         }
@@ -186,14 +189,20 @@ impl Intake {
                 }
                 ClientEvent::Error { code, text } => return Err(SessionEnd::Server { code, text }),
                 ClientEvent::Unknown(message) => {
-                    tracing::warn!(
-                        "{} of {} bytes ignored: the server sent a message no guide describes",
-                        message.kind,
-                        message.body.len()
-                    );
+                    // A server that sends one will send more of them.
+                    if self.strange.insert(message.kind.0) {
+                        tracing::warn!(
+                            "{} of {} bytes ignored, and all that follow: the server sends a message no guide describes",
+                            message.kind,
+                            message.body.len()
+                        );
+                    }
                 }
                 ClientEvent::Services(services) => tracing::debug!("the server offers services {services:?}"),
-                ClientEvent::KeepAlive | ClientEvent::Host { .. } => {}
+                ClientEvent::Host { .. } | ClientEvent::HostsEnd { .. } => {
+                    tracing::debug!("host data ignored: the collector asks for none");
+                }
+                ClientEvent::KeepAlive => {}
             }
             used += size;
             messages += 1;
@@ -400,5 +409,43 @@ mod tests {
         let mut intake = intake(&Resume::default());
         message::push_error(&mut intake.buffer, 19, "No space");
         assert_eq!(intake.process().unwrap_err().to_string(), "the management center reports error 19: No space");
+    }
+
+    /// Counts warnings.
+    #[derive(Clone, Default)]
+    struct Warnings(Arc<std::sync::atomic::AtomicU64>);
+
+    impl tracing::Subscriber for Warnings {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            *metadata.level() == tracing::Level::WARN
+        }
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        fn enter(&self, _: &tracing::span::Id) {}
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn messages_of_unknown_types_are_told_once_a_type() {
+        let warnings = Warnings::default();
+        tracing::subscriber::with_default(warnings.clone(), || {
+            let mut intake = intake(&Resume::default());
+            for kind in [999, 4003, 999, 999, 6, 7, 0, 4003] {
+                message::push(&mut intake.buffer, MessageType(kind), &[1, 2, 3]);
+            }
+            feed(&mut intake, &[event(5, 1)]);
+            assert_eq!(drain(&mut intake)[0].entries.len(), 1, "the stream goes on");
+            // Also after a reconnection.
+            intake.begin(request());
+            message::push(&mut intake.buffer, MessageType(999), &[]);
+            intake.process().unwrap();
+        });
+        assert_eq!(warnings.0.load(std::sync::atomic::Ordering::Relaxed), 2);
     }
 }

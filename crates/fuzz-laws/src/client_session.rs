@@ -30,6 +30,7 @@ enum Event {
     KeepAlive,
     Records(u32, Vec<Result<Vec<u8>, ItemError>>),
     Host(bool, Vec<u8>),
+    HostsEnd(bool),
     Error(i32, String),
     Unknown(MessageType, Vec<u8>),
 }
@@ -102,7 +103,11 @@ fn own(event: ClientEvent<'_>) -> Event {
         ClientEvent::Records(records) => {
             Event::Records(records.missed, records.map(|r| r.map(<[u8]>::to_vec)).collect())
         }
-        ClientEvent::Host { multiple, block } => Event::Host(multiple, block.to_vec()),
+        ClientEvent::Host { multiple, block } => {
+            assert!(!block.is_empty(), "nothing is the end");
+            Event::Host(multiple, block.to_vec())
+        }
+        ClientEvent::HostsEnd { multiple } => Event::HostsEnd(multiple),
         ClientEvent::Error { code, text } => Event::Error(code, text),
         ClientEvent::Unknown(message) => Event::Unknown(message.kind, message.body.to_vec()),
     }

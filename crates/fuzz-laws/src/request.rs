@@ -32,10 +32,12 @@ pub fn request(data: &[u8]) {
     }
     match HostRequest::parse(data) {
         Ok(request) => {
-            let (kind, flags) = (request.data_type.to_be_bytes(), request.flags.to_be_bytes());
-            let long = [&kind[..], &flags, &request.start, &request.end].concat();
-            assert_eq!(HostRequest::parse(&long), Ok(request));
-            assert!(data.len() == 16 || long == data);
+            let mut out = Vec::new();
+            request.push(&mut out);
+            assert_eq!(body(&out, MessageType::HOST_DATA_REQUEST), data);
+            let (first, last) = request.ends();
+            assert!(request.contains(first) && request.contains(last), "both ends are asked for");
+            assert!(request.multiple() || first == last);
         }
         Err(_) => assert!(!matches!(data.len(), 16 | 40)),
     }

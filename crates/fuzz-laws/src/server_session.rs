@@ -1,7 +1,10 @@
 //! A server's side of a session.
 
 use crate::script::Script;
+use std::net::{IpAddr, Ipv6Addr};
 use wire::client::{ClientEvent, ClientRequest, ClientSession};
+use wire::event::Block;
+use wire::hosts::HostRequest;
 use wire::message::{self, Bundle, MessageType};
 use wire::server::{RequestError, ServerEvent, ServerSession};
 
@@ -81,7 +84,7 @@ impl Run {
             }
             3 => self.session.flush(),
             4 => self.session.keep_alive(),
-            5 => self.session.push_host(length % 2 == 1, &[9; 30]),
+            5 => self.hosts(length),
             6 => self.send(1 + length % 11),
             7 => self.send(usize::MAX),
             _ => {}
@@ -91,6 +94,16 @@ impl Run {
     fn push(&mut self, record: Vec<u8>) {
         self.session.push(&record);
         self.pushed.push(record);
+    }
+
+    /// Answers a request for hosts, of any data type, with none, one or two.
+    fn hosts(&mut self, length: usize) {
+        let any = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let request = HostRequest { data_type: length as u32 % 9, ..HostRequest::single(any, 0) };
+        for _ in 0..length % 3 {
+            self.session.push_host(&request, &Block::new(request.layout()));
+        }
+        self.session.end_hosts(&request);
     }
 
     /// Sends up to `n` bytes of the output.

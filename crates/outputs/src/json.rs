@@ -8,11 +8,14 @@
 //! always hex, addresses are RFC 5952, the VPN session of a user login is a block, and what eNcore loses is there:
 //! `data` holds what is only known as bytes, `@trailing` what follows the known fields of a block, `@problem` says why a
 //! record could be read in part only.
+//!
+//! A host of a host data message, which eNcore does not ask for, is its block after `messageType` (6 or 7).
 
 use crate::resolved::{Computed, Format, Resolved};
 use crate::text::{Line, Piece};
-use wire::decode::{List, Record, Value, View};
+use wire::decode::{List, Problem, Record, Value, View};
 use wire::layout::{self, DISCOVERY_HEADER, Kind, LAYOUT_COUNT, Layout};
+use wire::message::MessageType;
 
 /// What eNcore prints of the discovery event header, in its order.
 const HEAD: [&str; 7] =
@@ -99,10 +102,7 @@ impl Json {
         } else {
             data(body.bytes(), out)
         };
-        match record.problem() {
-            Some(problem) => out.bytes(b", \"@problem\": \"").text(&problem.to_string()).bytes(b"\""),
-            None => out,
-        }
+        flaw(record.problem(), out)
     }
 
     /// The discovery event header. A field that the block has too is printed here, but with the block's value.
@@ -157,15 +157,19 @@ impl Json {
 
     /// The rest of a block after `{"blockType": `.
     fn block<'o>(&self, block: View<'_>, out: Line<'o>) -> Line<'o> {
+        self.open_block(block, out).bytes(b"}")
+    }
+
+    /// The same without the brace that closes it.
+    fn open_block<'o>(&self, block: View<'_>, out: Line<'o>) -> Line<'o> {
         let mut out = out.uint(block.block_type().into());
-        out = match block.layout().and_then(|l| self.programs.get(usize::from(l.index))) {
+        match block.layout().and_then(|l| self.programs.get(usize::from(l.index))) {
             Some(program) => {
                 out = out.piece(&program.length_key).uint(block.block_length().into());
                 trailing(&[block.trailing()], self.fields(block, program, false, out))
             }
             None => opaque_block(block, out),
-        };
-        out.bytes(b"}")
+        }
     }
 
     /// The rest of a list after `{"listType": `.
@@ -197,6 +201,13 @@ impl Format for Json {
         let line = Line::new(out, 512 + 5 * event.record.bytes().len());
         let line = self.record(event.record, line);
         computed(event.computed, line).bytes(b"}").finish();
+        true
+    }
+
+    fn host(&self, kind: MessageType, block: View<'_>, out: &mut Vec<u8>) -> bool {
+        let line = Line::new(out, 4096);
+        let line = line.bytes(b"{\"messageType\": ").uint(kind.0.into()).bytes(b", \"blockType\": ");
+        flaw(block.problem(), self.open_block(block, line)).bytes(b"}").finish();
         true
     }
 }
@@ -260,6 +271,14 @@ fn trailing<'o>(pieces: &[&[u8]], out: Line<'o>) -> Line<'o> {
     }
     let out = out.bytes(b", \"@trailing\": \"");
     pieces.iter().fold(out, |out, piece| out.hex(piece)).bytes(b"\"")
+}
+
+#[inline]
+fn flaw<'o>(problem: Option<&Problem>, out: Line<'o>) -> Line<'o> {
+    match problem {
+        Some(problem) => out.bytes(b", \"@problem\": \"").text(&problem.to_string()).bytes(b"\""),
+        None => out,
+    }
 }
 
 fn computed<'o>(values: &[(&'static str, Computed<'_>)], out: Line<'o>) -> Line<'o> {

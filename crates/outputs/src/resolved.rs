@@ -1,7 +1,8 @@
 //! What a format is given: a decoded record and the names that belong to its numbers.
 
 use std::borrow::Cow;
-use wire::decode::Record;
+use wire::decode::{Record, View};
+use wire::message::MessageType;
 
 /// A decoded record with what was derived for it.
 #[derive(Debug, Clone, Copy)]
@@ -28,4 +29,10 @@ pub trait Format: Send + Sync {
     /// Appends the record as one line with its `\n`. Gives `false`, and appends nothing, when the format has nothing to
     /// say about this record.
     fn format(&self, event: &Resolved<'_>, out: &mut Vec<u8>) -> bool;
+
+    /// Appends the block of a host data message (single or multiple) as one line with its `\n`. Gives `false`, and
+    /// appends nothing, when the format has no lines for hosts.
+    fn host(&self, _kind: MessageType, _block: View<'_>, _out: &mut Vec<u8>) -> bool {
+        false
+    }
 }

@@ -12,8 +12,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::server::TlsStream;
+use wire::hosts::HostRequest;
 use wire::message::HEADER;
-use wire::request::{HostRequest, SERVICES, StreamingRequest};
+use wire::request::{SERVICES, StreamingRequest};
 use wire::server::{ServerEvent, ServerSession};
 use wire::subscription::Subscription;
 
@@ -103,6 +104,8 @@ struct Session<'a> {
     asked_until: Instant,
     /// The client has asked for host data.
     asked_hosts: bool,
+    /// It has asked for a data type that nobody knows.
+    odd_hosts: bool,
 }
 
 /// Serves a client after the handshake, to the end of the connection.
@@ -122,6 +125,7 @@ pub(crate) async fn run(
         sent: 0,
         unflushed: false,
         asked_hosts: false,
+        odd_hosts: false,
         source: Source::None,
         chunk: None,
         more: false,
@@ -433,15 +437,19 @@ impl Session<'_> {
 
     /// Answers a host data request. There is no network map here, so no host is found.
     fn hosts(&mut self, request: &HostRequest, length: usize) {
-        // Even data types ask for a single host, odd ones for a range (eStreamer Integration Guide 5.3.1 p.2-25).
-        let multiple = request.data_type % 2 == 1;
-        let address = |octets: [u8; 16]| std::net::Ipv6Addr::from(octets).to_canonical();
+        let (first, last) = request.ends();
+        let HostRequest { data_type, flags, .. } = *request;
+        if request.data().is_none() && !std::mem::replace(&mut self.odd_hosts, true) {
+            let newest = request.layout().number;
+            say!(
+                warn,
+                self.speaker,
+                "sfestreamer",
+                "Host data type {data_type} is not known: the newest (block {newest}) is sent"
+            );
+        }
         let words = format!(
-            "Got HOST_DATA_REQUEST length {length}: data type {}, flags {}, {} to {}: no such host",
-            request.data_type,
-            request.flags,
-            address(request.start),
-            address(request.end)
+            "Got HOST_DATA_REQUEST length {length}: data type {data_type}, flags {flags}, {first} to {last}: no such host"
         );
         // A client may ask for one host after the other: the log says so once.
         if std::mem::replace(&mut self.asked_hosts, true) {
@@ -450,7 +458,7 @@ impl Session<'_> {
             say!(info, self.speaker, "sfestreamer", "{words}");
         }
         self.begin_output();
-        self.protocol.push_host(multiple, &[]);
+        self.protocol.end_hosts(request);
     }
 
     fn wrote(&mut self, bytes: usize) {

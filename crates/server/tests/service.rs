@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use common::{EXTENDED, NOW, Peer, SOON, Seen, Stand, connection, device, everything, packet, types, wait_for};
 use pki::{Bundle, KeyKind};
 use wire::client::ClientRequest;
+use wire::hosts::HostRequest;
 
 fn request(timestamp: u32) -> ClientRequest {
     ClientRequest { timestamp, flags: EXTENDED, events: everything() }
@@ -120,6 +121,12 @@ fn what_is_no_request_is_answered_with_an_error_message() {
             &[0, 1, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0],
             "a second time",
         ),
+        // A domain streaming request could be any of these: nobody has published its number.
+        (&[0, 1, 3, 0xe7, 0, 0, 0, 0], "message type 999 is not known here"),
+        (
+            &[0, 1, 0, 2, 0, 0, 0, 8, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 1, 8, 4, 0, 0, 0, 1, 1],
+            "message type 2052 is not known",
+        ),
     ] {
         let mut peer = raw(&stand, &bundle);
         peer.write(bytes).unwrap();
@@ -142,17 +149,35 @@ fn raw(stand: &Stand, bundle: &Bundle) -> Peer {
 }
 
 #[test]
+fn a_message_of_unknown_type_in_a_stream_is_answered_and_logged() {
+    let mut stand = Stand::new("");
+    stand.commit(&[device(1, "fw")], &[]);
+    let bundle = stand.client("127.0.0.1");
+    let mut peer = stand.connect(&bundle, 0, EXTENDED, everything());
+    peer.records(1);
+    peer.write(&[0, 1, 8, 8, 0, 0, 0, 2, 1, 2]).unwrap();
+    let seen = peer.end();
+    let [.., Seen::Error(1, text), Seen::Closed] = &seen[..] else { panic!("{seen:?}") };
+    assert!(text.starts_with("message type 2056 is not known here"), "{text}");
+    stand.logged("[ERROR] Bad request, closing: message type 2056 is not known here");
+}
+
+#[test]
 fn host_requests_find_nothing_and_a_client_may_leave_with_an_error() {
     let stand = Stand::new("");
     let bundle = stand.client("127.0.0.1");
     let mut peer = stand.connect(&bundle, NOW, 0, vec![]);
-    for (data_type, multiple) in [(6u8, false), (7, true)] {
-        let mut body = vec![0; 40];
-        body[3] = data_type;
-        peer.session.request_hosts(&body);
+    let (first, last) = ([10, 0, 0, 1].into(), [10, 0, 0, 9].into());
+    let unknown = HostRequest { data_type: 9, ..HostRequest::range(last, first, 0) };
+    for (request, multiple) in
+        [(HostRequest::single(first, 3), false), (HostRequest::range(first, last, 0), true), (unknown, true)]
+    {
+        peer.session.request_hosts(&request);
         peer.say().unwrap();
-        assert_eq!(peer.next(SOON), Seen::Host(multiple, vec![]));
+        assert_eq!(peer.next(SOON), Seen::HostsEnd(multiple));
     }
+    stand.logged("data type 6, flags 3, 10.0.0.1 to 10.0.0.1: no such host");
+    stand.logged("[WARN] Host data type 9 is not known: the newest (block 149) is sent");
     peer.session.leave("bye\nfor now");
     peer.say().unwrap();
     stand.logged("The client leaves with error -1: bye\\nfor now");

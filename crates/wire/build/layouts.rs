@@ -123,14 +123,14 @@ impl<'a> Layouts<'a> {
             idents.push(ident.clone());
             self.forms.push(ident);
         }
-        let (fields, minimum) = self.fields(place, &l)?;
+        let (fields, minimum, slots) = self.fields(place, &l)?;
         let names = self.enumerations.fields(l.title, l.fields).map_err(|e| format!("{place}: {e}"))?;
         let little = l.fields.iter().any(|f| f.endian.is_some());
         let mut sorted: Vec<usize> = (0..l.fields.len()).filter(|i| !l.fields[*i].name.is_empty()).collect();
         sorted.sort_by_key(|i| &l.fields[*i].name);
         let _ = writeln!(
             self.out,
-            "pub(crate) static {ident}: Layout = Layout{{index:{},series:{},number:{},title:{:?},versions:{:?},source:{:?},certainty:Certainty::{:?},status:Status::{:?},header:{},minimum:{minimum},fields:&[{fields}],alternatives:&[{alternatives}],little:{little},by_name:&{sorted:?},names:&[{names}]}};",
+            "pub(crate) static {ident}: Layout = Layout{{index:{},series:{},number:{},title:{:?},versions:{:?},source:{:?},certainty:Certainty::{:?},status:Status::{:?},header:{},minimum:{minimum},fields:&[{fields}],alternatives:&[{alternatives}],little:{little},slots:{slots},by_name:&{sorted:?},names:&[{names}]}};",
             self.index, l.series, l.number, l.title, l.versions, l.source, l.certainty, l.status, l.header
         );
         self.index += 1;
@@ -177,12 +177,13 @@ impl<'a> Layouts<'a> {
         }
     }
 
-    /// The table of fields, and their bytes when all texts and lists are empty.
-    fn fields(&mut self, place: &str, l: &Source<'_>) -> Result<(String, u32)> {
+    /// The table of fields, their bytes when all texts and lists are empty, and how many slots they take.
+    fn fields(&mut self, place: &str, l: &Source<'_>) -> Result<(String, u32, u16)> {
         let position = |name: &str| l.fields.iter().position(|f| f.name == name);
         let mut out = String::new();
         let mut seen = HashSet::new();
         let mut minimum = 0;
+        let mut slots = Slots::default();
         for (i, field) in l.fields.iter().enumerate() {
             let at = |e: &str| format!("{place}, field {i} ({}): {e}", field.name);
             if field.name.is_empty() && !field.inline {
@@ -216,13 +217,14 @@ impl<'a> Layouts<'a> {
                 _ => return Err(at("endian = \"little\" is for ipv4 only")),
             };
             let encore = field.encore.as_deref().unwrap_or(&field.name);
+            let (slot, shift) = slots.place(if field.present_if.is_some() || little { 0 } else { fixed });
             let _ = write!(
                 out,
-                "Field{{name:{:?},encore:{encore:?},kind:{kind},fixed:{fixed},present_if:{present_if},counts:{counts:?},adjust:{adjust},optional:{},repeat:{},little:{little}}},",
+                "Field{{name:{:?},encore:{encore:?},kind:{kind},fixed:{fixed},present_if:{present_if},counts:{counts:?},adjust:{adjust},optional:{},repeat:{},little:{little},slot:{slot},shift:{shift}}},",
                 field.name, field.optional, field.repeat
             );
         }
-        Ok((out, minimum))
+        Ok((out, minimum, slots.used))
     }
 
     fn kind(&mut self, l: &Source<'_>, at: usize, position: &dyn Fn(&str) -> Option<usize>) -> Result<String> {
@@ -278,6 +280,28 @@ impl<'a> Layouts<'a> {
             hex if fixed_size(hex) > 0 => "Kind::Hex".into(),
             other => return Err(format!("unknown type {other}")),
         })
+    }
+}
+
+/// Which fields a decoder keeps the place of. A run of fields of fixed size has one slot: where it begins tells where
+/// each of them is.
+#[derive(Default)]
+struct Slots {
+    used: u16,
+    /// Bytes of the run so far; 0 where none is open.
+    run: u32,
+}
+
+impl Slots {
+    /// The slot of the next field, and how far behind the slot's place it begins. `size` is 0 for a field whose size
+    /// depends on the data.
+    fn place(&mut self, size: u32) -> (u16, u32) {
+        let shift = if size == 0 { 0 } else { self.run };
+        if shift == 0 {
+            self.used += 1;
+        }
+        self.run = if size == 0 { 0 } else { shift + size };
+        (self.used - 1, shift)
     }
 }
 

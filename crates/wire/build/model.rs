@@ -146,6 +146,7 @@ pub(crate) struct Record {
 pub(crate) struct Requests {
     pub(crate) flag: Vec<Flag>,
     pub(crate) event: Vec<Event>,
+    pub(crate) host_data: Vec<HostData>,
 }
 
 #[derive(Deserialize)]
@@ -212,6 +213,16 @@ pub(crate) struct Single {
     pub(crate) field: String,
     pub(crate) list: String,
     pub(crate) item: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostData {
+    pub(crate) data_type: u32,
+    #[serde(default)]
+    pub(crate) multiple: bool,
+    pub(crate) product: String,
+    pub(crate) block: String,
 }
 
 #[derive(Deserialize)]

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::layouts::{Known, Layouts, Source, reference};
-use crate::model::{Alternative, Field, Record, Records, Requests, Resolution};
+use crate::model::{Alternative, Certainty, Field, HostData, Record, Records, Requests, Resolution};
 use crate::versions::events;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -119,6 +119,33 @@ pub(crate) fn requests(out: &mut String, known: &Known, records: &Records, reque
     }
     out.push_str("];\n");
     out.push_str(&events(known, records, requests)?);
+    Ok(())
+}
+
+/// The data types of host data requests, in rising order, and the block of the last of them.
+pub(crate) fn host_data(out: &mut String, known: &Known, types: &[HostData]) -> Result<()> {
+    let mut newest = Err("host data: there must be a data type".to_owned());
+    let mut last = None;
+    let _ = write!(out, "pub(crate) static HOST_DATA: [HostData; {}] = [", types.len());
+    for t in types {
+        let place = format!("host data type {}", t.data_type);
+        if last >= Some(t.data_type) {
+            return Err(format!("{place}: data types must be in rising order"));
+        }
+        last = Some(t.data_type);
+        let (series, number) = reference(&t.block)?;
+        if known.get(&(series, number)).is_none_or(|b| b.certainty == Certainty::Gap) {
+            return Err(format!("{place}: the fields of block {} are not defined", t.block));
+        }
+        let layout = format!("&B{series}_{number}");
+        let _ = write!(
+            out,
+            "HostData{{data_type:{},multiple:{},product:{:?},layout:{layout}}},",
+            t.data_type, t.multiple, t.product
+        );
+        newest = Ok(layout);
+    }
+    let _ = writeln!(out, "];\npub(crate) static NEWEST_HOST: &Layout = {};", newest?);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Decodes a file of captured messages and prints what is in each record.
+//! Decodes a file of captured messages and prints what is in each record and host.
 //!
 //! `cargo run -p estreamer-wire --example decode_capture -- FILE`
 
@@ -18,6 +18,15 @@ fn main() -> Result<(), Box<dyn Error>> {
             MessageType::BUNDLE => {
                 for item in Bundle::parse(message.body)?.items {
                     print(&mut decoder, item?.body)?;
+                }
+            }
+            MessageType::SINGLE_HOST_DATA | MessageType::MULTIPLE_HOST_DATA if !message.body.is_empty() => {
+                // A host has no record header: its block comes right behind the message header.
+                let host = decoder.decode_block(1, message.body);
+                println!("{}: {}", message.kind, host.title().unwrap_or("an unknown block"));
+                fields(&host, 1);
+                if let Some(problem) = host.problem() {
+                    println!("  {problem}");
                 }
             }
             other => println!("{other}"),

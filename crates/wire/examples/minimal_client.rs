@@ -1,6 +1,7 @@
-//! A client in a few lines: asks for everything there is and prints what comes.
+//! A client in a few lines: asks for everything there is and prints what comes. With an address it asks for that host of
+//! the network map, with two for all hosts between them.
 //!
-//! `cargo run -p estreamer-wire --example minimal_client` connects to the `minimal_server` example, **without TLS**: this
+//! `cargo run -p estreamer-wire --example minimal_client [-- ADDRESS [LAST]]` connects to the `minimal_server` example, **without TLS**: this
 //! crate knows bytes, not sockets. Put a TLS stream with a client certificate where the `TcpStream` is, and it talks to a
 //! management center.
 
@@ -9,6 +10,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use wire::client::{ClientEvent, ClientRequest, ClientSession};
 use wire::decode::Decoder;
+use wire::event::{Block, Value};
+use wire::hosts::{self, HostRequest};
 use wire::request::{Start, flag};
 use wire::subscription::newest_events;
 
@@ -19,6 +22,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         flags: flag::METADATA | flag::INTRUSION | flag::ARCHIVAL_TIMESTAMP | flag::EXTENDED,
         events: newest_events(),
     });
+    let mut addresses = std::env::args().skip(1);
+    if let Some(first) = addresses.next() {
+        let first = first.parse()?;
+        session.request_hosts(&match addresses.next() {
+            Some(last) => HostRequest::range(first, last.parse()?, hosts::NOTES | hosts::BANNERS),
+            None => HostRequest::single(first, hosts::NOTES | hosts::BANNERS),
+        });
+    }
     let mut decoder = Decoder::new();
     let mut buffer = Vec::new();
     let mut chunk = [0; 4096];
@@ -39,9 +50,34 @@ fn main() -> Result<(), Box<dyn Error>> {
                     // Credit for the server: without it the stream stops after a while.
                     session.acknowledge();
                 }
+                ClientEvent::Host { block, .. } => {
+                    print(&Block::from(decoder.decode_block(1, block)));
+                    session.acknowledge();
+                }
+                ClientEvent::HostsEnd { multiple: true } => println!("no more hosts"),
+                ClientEvent::HostsEnd { multiple: false } => println!("no such host"),
                 other => println!("{other:?}"),
             }
             buffer.drain(..used);
         }
+    }
+}
+
+fn print(host: &Block) {
+    let title = host.layout().title;
+    println!("{title}: {:?} {} ({})", hosts::addresses(host), text(host, "netbiosName"), text(host, "notes"));
+    let servers = match host.named("tcpServers") {
+        Some(Value::List(servers)) => servers.as_slice(),
+        _ => &[],
+    };
+    for server in servers {
+        println!("  TCP server: port {:?}, {}", server.named("port"), text(server, "banner"));
+    }
+}
+
+fn text(block: &Block, name: &str) -> String {
+    match block.named(name) {
+        Some(Value::Octets(octets)) => String::from_utf8_lossy(octets).into_owned(),
+        _ => String::new(),
     }
 }

@@ -6,6 +6,7 @@
 //! acknowledgement is credit, nothing more: the server keeps no record of what it delivered.
 
 use crate::cursor::Short;
+use crate::hosts::HostRequest;
 use crate::message::{self, Bundle, ESTREAMER_SERVICE, FrameError, Items, Message, MessageType};
 use crate::request::{EventStreamRequest, EventVersion, StreamingRequest, flag, parse_services};
 use thiserror::Error;
@@ -52,12 +53,18 @@ pub enum ClientEvent<'a> {
     KeepAlive,
     /// Records, as event data messages or a bundle of them. Acknowledge them with [`ClientSession::acknowledge`].
     Records(Records<'a>),
-    /// A host of the network map (type 6 or 7): a full host profile block, empty at the end of a range.
+    /// A host of the network map (type 6 or 7); [`ClientSession::acknowledge`] it. It is the whole answer to a request
+    /// for a single host; to one for a range others may follow, and at last [`ClientEvent::HostsEnd`].
     Host {
         /// Answer to a range (type 7).
         multiple: bool,
-        /// The block; empty at the end.
+        /// A full host profile block, for [`Decoder::decode_block`](crate::decode::Decoder::decode_block) with series 1.
         block: &'a [u8],
+    },
+    /// No more hosts (an empty message of type 6 or 7).
+    HostsEnd {
+        /// The end of a range (type 7); otherwise the single host asked for is not known.
+        multiple: bool,
     },
     /// The server reports an error and closes.
     Error {
@@ -167,9 +174,10 @@ impl ClientSession {
         message::push(&mut self.out, MessageType::NULL, &[]);
     }
 
-    /// Asks for hosts; `body` is a host data request.
-    pub fn request_hosts(&mut self, body: &[u8]) {
-        message::push(&mut self.out, MessageType::HOST_DATA_REQUEST, body);
+    /// Asks for hosts. There is no need to wait for an answer to the event stream request; for hosts alone its flags may
+    /// be 0 (5.3.1 p.2-24).
+    pub fn request_hosts(&mut self, request: &HostRequest) {
+        request.push(&mut self.out);
     }
 
     /// Tells the server why the client leaves.
@@ -213,8 +221,13 @@ impl ClientSession {
                 }
                 ClientEvent::Services(services)
             }
-            MessageType::SINGLE_HOST_DATA => ClientEvent::Host { multiple: false, block: body },
-            MessageType::MULTIPLE_HOST_DATA => ClientEvent::Host { multiple: true, block: body },
+            MessageType::SINGLE_HOST_DATA | MessageType::MULTIPLE_HOST_DATA => {
+                let multiple = kind == MessageType::MULTIPLE_HOST_DATA;
+                match body.is_empty() {
+                    true => ClientEvent::HostsEnd { multiple },
+                    false => ClientEvent::Host { multiple, block: body },
+                }
+            }
             MessageType::ERROR => {
                 let (code, text) = message::parse_error(body).map_err(short)?;
                 self.state = State::Ended;

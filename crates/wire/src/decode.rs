@@ -20,11 +20,15 @@ const MAX_DEPTH: u8 = 12;
 /// Slot of a field that is not on the wire (`present_if`).
 pub(crate) const ABSENT: u32 = u32::MAX;
 
+/// Mark on the slot of a list without items: it has no frame, the rest of the slot is where its header begins.
+pub(crate) const EMPTY: u32 = 1 << 31;
+
 /// Decodes records one after the other; reuse it.
 #[derive(Debug, Default)]
 pub struct Decoder {
     frames: Vec<Frame>,
-    /// Where each field begins, or the frame of a nested block or list, or the place in `swapped`.
+    /// Where each field (or run of fields of fixed size) begins, or the frame of a nested block or list, or the place
+    /// in `swapped`, or [`EMPTY`].
     pub(crate) slots: Vec<u32>,
     /// Little-endian addresses, turned round.
     pub(crate) swapped: Vec<[u8; 4]>,
@@ -37,34 +41,64 @@ pub struct Decoder {
 pub(crate) struct Frame {
     /// `None` for lists and for blocks of unknown type.
     pub layout: Option<&'static Layout>,
-    /// Block type on the wire; 0 where there is no block header.
-    pub word: u32,
     pub start: u32,
     pub end: u32,
     /// Where the fields that were read end.
     pub read_to: u32,
-    pub slots: u32,
-    pub read: u16,
-    /// First item of a list; 0 = none.
-    pub child: u32,
+    /// First slot of a block, first item of a list (0 = none).
+    pub inside: u32,
     /// Next item of the same list; 0 = none.
     pub next: u32,
+    /// How many fields were read.
+    pub read: u16,
+    /// Block type and length stand at the start.
+    pub header: bool,
 }
 
 /// Where a record contradicts its layout. What was read before it is still there.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("record {record}, {layout}, field {field} at offset {offset}: {flaw}")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{}{layout}, field {field} at offset {offset}: {flaw}", Of(*record))]
 pub struct Problem {
-    /// Record type.
+    /// Record type; 0 for a block that stands alone.
     pub record: u16,
-    /// Title of the block (or record body) and its number.
-    pub layout: String,
+    /// The block or record body.
+    pub layout: Place,
     /// Canonical name of the field, or "block length" and the like.
     pub field: &'static str,
     /// Offset from the start of the event data (record header included).
     pub offset: usize,
     /// What is wrong there.
     pub flaw: Flaw,
+}
+
+/// A block or record body as a problem names it: title, and series and number of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Title of the layout.
+    pub title: &'static str,
+    /// Series and block type; `None` for a record body.
+    pub block: Option<(u8, u32)>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.block {
+            Some((series, number)) => write!(f, "{} (series {series} block {number})", self.title),
+            None => f.write_str(self.title),
+        }
+    }
+}
+
+/// The record a problem is in, if any, as its first words.
+struct Of(u16);
+
+impl fmt::Display for Of {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            record => write!(f, "record {record}, "),
+        }
+    }
 }
 
 /// What can be wrong with a field.
@@ -117,18 +151,18 @@ impl Decoder {
         let end = item.len() as u32;
         let mut at = header.size as u32;
         let Some(record) = layout::record(header.record_type) else {
-            let body = self.open(None, 0, at, end);
+            let body = self.open(None, false, at, end);
             return Ok(Record::new(self, item, header, None, None, body));
         };
         let mut discovery = None;
         if record.discovery_header {
-            let frame = self.open(Some(DISCOVERY_HEADER), 0, at, end);
+            let frame = self.open(Some(DISCOVERY_HEADER), false, at, end);
             self.fields(item, frame, at, 0);
             at = self.frame(frame).read_to;
             self.close(frame, at);
             discovery = Some(frame);
         }
-        let body = self.open(Some(record.body), 0, at, end);
+        let body = self.open(Some(record.body), false, at, end);
         // What follows a header that is cut short is a piece of it, not the body.
         if self.problem.is_none() {
             self.read(item, body, at, 0);
@@ -147,9 +181,10 @@ impl Decoder {
         let frame = match self.block(data, expected, series, 0, end, 0) {
             Ok(frame) => frame,
             Err(flaw) => {
-                let layout = format!("data block of series {series}");
+                let title = if series == 1 { "data block of series 1" } else { "data block of series 2" };
+                let layout = Place { title, block: None };
                 self.problem = Some(Problem { record: 0, layout, field: "block header", offset: 0, flaw });
-                self.open(None, 0, 0, end)
+                self.open(None, false, 0, end)
             }
         };
         View::new(self, data, frame)
@@ -168,9 +203,9 @@ impl Decoder {
         self.record = record;
     }
 
-    fn open(&mut self, layout: Option<&'static Layout>, word: u32, start: u32, end: u32) -> u32 {
-        let slots = self.slots.len() as u32;
-        self.frames.push(Frame { layout, word, start, end, read_to: start, slots, read: 0, child: 0, next: 0 });
+    fn open(&mut self, layout: Option<&'static Layout>, header: bool, start: u32, end: u32) -> u32 {
+        grow(&mut self.frames, 1);
+        self.frames.push(Frame { layout, start, end, read_to: start, inside: 0, next: 0, read: 0, header });
         self.frames.len() as u32 - 1
     }
 
@@ -182,7 +217,7 @@ impl Decoder {
 
     pub(crate) fn frame(&self, frame: u32) -> &Frame {
         static NONE: Frame =
-            Frame { layout: None, word: 0, start: 0, end: 0, read_to: 0, slots: 0, read: 0, child: 0, next: 0 };
+            Frame { layout: None, start: 0, end: 0, read_to: 0, inside: 0, next: 0, read: 0, header: false };
         self.frames.get(frame as usize).unwrap_or(&NONE)
     }
 
@@ -250,20 +285,21 @@ impl Decoder {
         let end = f.end;
         let base = self.slots.len();
         // Nearly every field takes at least a byte: a short block gets few slots, whatever its type promises.
-        let room = layout.fields.len().min((end - at) as usize + 8);
+        let room = usize::from(layout.slots).min((end - at) as usize + 8);
+        grow(&mut self.slots, room);
         self.slots.resize(base + room, ABSENT);
         if let Some(f) = self.frames.get_mut(frame as usize) {
-            f.slots = base as u32;
+            f.inside = base as u32;
         }
         let mut pos = at;
         let mut read = 0;
-        for (i, field) in layout.fields.iter().enumerate() {
-            if i >= room {
+        for field in layout.fields {
+            if usize::from(field.slot) >= room {
                 self.report(layout, field, pos, Flaw::Cut { needed: 1, left: 0 });
                 break;
             }
             if let Some(condition) = field.present_if
-                && self.uint(data, frame_uint(&self.slots, base, condition), layout, condition) == 0
+                && self.uint(data, base, layout, condition) == 0
             {
                 read += 1;
                 continue;
@@ -288,7 +324,9 @@ impl Decoder {
                     }
                 }
             };
-            if let Some(s) = self.slots.get_mut(base + i) {
+            if field.shift == 0
+                && let Some(s) = self.slots.get_mut(base + usize::from(field.slot))
+            {
                 *s = slot;
             }
             pos = next;
@@ -306,9 +344,10 @@ impl Decoder {
     /// Turns little-endian addresses round.
     #[cold]
     fn swap(&mut self, data: &[u8], layout: &'static Layout, base: usize, read: usize) {
-        let fields = layout.fields.iter().take(read);
-        for (slot, _) in self.slots.iter_mut().skip(base).zip(fields).filter(|(_, field)| field.little) {
-            if let Some(number) = u32_at(data, *slot as usize) {
+        for field in layout.fields.iter().take(read).filter(|field| field.little) {
+            if let Some(slot) = self.slots.get_mut(base + usize::from(field.slot))
+                && let Some(number) = u32_at(data, *slot as usize)
+            {
                 *slot = self.swapped.len() as u32;
                 self.swapped.push(number.to_le_bytes());
             }
@@ -331,7 +370,7 @@ impl Decoder {
         match field.kind {
             Kind::Counted { length: REST, .. } => Ok((pos, end)),
             Kind::Counted { length, .. } => {
-                let needed = self.length(data, frame_uint(&self.slots, base, length), layout, length);
+                let needed = self.length(data, base, layout, length);
                 if needed > left.into() {
                     return Err(Flaw::Cut { needed, left: left.into() });
                 }
@@ -355,7 +394,7 @@ impl Decoder {
                 Ok((pos, pos + length))
             }
             Kind::List { of, .. } if field.repeat => {
-                let list = self.open(None, 0, pos, end);
+                let list = self.open(None, false, pos, end);
                 self.items(data, list, of, pos, end, depth);
                 Ok((list, end))
             }
@@ -364,8 +403,11 @@ impl Decoder {
                 if !matches!(word, 11 | 31 | 2 | 3) {
                     return Err(Flaw::Block { expected: 11, found: word });
                 }
+                if length == 8 && pos < EMPTY - 1 {
+                    return Ok((EMPTY | pos, pos + 8));
+                }
                 let stop = pos + length.min(left);
-                let list = self.open(None, word, pos, stop);
+                let list = self.open(None, true, pos, stop);
                 self.items(data, list, of, pos + 8, stop, depth);
                 if length > left {
                     self.report(layout, field, pos, Flaw::Cut { needed: length.into(), left: left.into() });
@@ -373,7 +415,7 @@ impl Decoder {
                 Ok((list, stop))
             }
             Kind::Block { expected, .. } if !expected.header => {
-                let frame = self.open(Some(expected), 0, pos, end);
+                let frame = self.open(Some(expected), false, pos, end);
                 self.fields(data, frame, pos, depth + 1);
                 let stop = self.frame(frame).read_to;
                 self.close(frame, stop);
@@ -399,7 +441,7 @@ impl Decoder {
                     pos = self.frame(item).end;
                     let link = if last == 0 { list } else { last };
                     if let Some(f) = self.frames.get_mut(link as usize) {
-                        if last == 0 { f.child = item } else { f.next = item }
+                        if last == 0 { f.inside = item } else { f.next = item }
                     }
                     last = item;
                 }
@@ -434,7 +476,7 @@ impl Decoder {
             _ => layout::block(series, word),
         };
         let stop = pos + length.min(left);
-        let frame = self.open(layout, word, pos, stop);
+        let frame = self.open(layout, true, pos, stop);
         self.read(data, frame, pos + 8, depth);
         if length > left
             && let Some(l) = layout.or(expected)
@@ -444,15 +486,20 @@ impl Decoder {
         Ok(frame)
     }
 
-    fn uint(&self, data: &[u8], at: u32, layout: &Layout, field: u16) -> u64 {
-        let size = layout.fields.get(usize::from(field)).map_or(0, |f| usize::from(f.fixed));
-        uint_at(data, at as usize, size).unwrap_or(0)
+    /// The number in an earlier field of the block whose slots begin at `base`; 0 when it is not there.
+    fn uint(&self, data: &[u8], base: usize, layout: &Layout, field: u16) -> u64 {
+        let Some(field) = layout.fields.get(usize::from(field)) else { return 0 };
+        let Some(slot) = self.slots.get(base + usize::from(field.slot)) else { return 0 };
+        if *slot == ABSENT {
+            return 0;
+        }
+        uint_at(data, *slot as usize + usize::from(field.shift), field.fixed.into()).unwrap_or(0)
     }
 
     /// The length of a counted field, from the field that holds it.
-    fn length(&self, data: &[u8], at: u32, layout: &Layout, field: u16) -> u64 {
+    fn length(&self, data: &[u8], base: usize, layout: &Layout, field: u16) -> u64 {
         let adjust = layout.fields.get(usize::from(field)).map_or(0, |f| f.adjust);
-        self.uint(data, at, layout, field).saturating_add_signed(adjust.into())
+        self.uint(data, base, layout, field).saturating_add_signed(adjust.into())
     }
 
     #[cold]
@@ -463,17 +510,17 @@ impl Decoder {
     /// Keeps the first problem: the later ones follow from it.
     #[cold]
     fn report_at(&mut self, layout: &'static Layout, field: &'static str, pos: u32, flaw: Flaw) {
-        let title = match layout.series {
-            _ if layout.is_any() => layout.title.to_owned(),
-            0 => layout.title.to_owned(),
-            series => format!("{} (series {series} block {})", layout.title, layout.number),
-        };
-        self.problem.get_or_insert(Problem { record: self.record, layout: title, field, offset: pos as usize, flaw });
+        let block = (layout.series != 0 && !layout.is_any()).then_some((layout.series, layout.number));
+        let layout = Place { title: layout.title, block };
+        self.problem.get_or_insert(Problem { record: self.record, layout, field, offset: pos as usize, flaw });
     }
 }
 
-fn frame_uint(slots: &[u32], base: usize, field: u16) -> u32 {
-    slots.get(base + usize::from(field)).copied().unwrap_or(ABSENT)
+/// Makes room for some more, in small steps: a decoder is reused, so how often it grows matters less than how far.
+fn grow<T>(list: &mut Vec<T>, more: usize) {
+    if list.capacity() - list.len() < more {
+        list.reserve_exact(more.max(list.len() / 4));
+    }
 }
 
 fn block_header(data: &[u8], pos: u32, left: u32) -> Result<(u32, u32), Flaw> {
@@ -494,7 +541,7 @@ mod tests {
         let item = [&u32::from(record).to_be_bytes()[..], &(body.len() as u32).to_be_bytes(), body].concat();
         let mut decoder = Decoder::new();
         let _ = decoder.decode(&item);
-        decoder.frames.len() * size_of::<Frame>() + 4 * (decoder.slots.len() + decoder.swapped.len())
+        decoder.frames.capacity() * size_of::<Frame>() + 4 * (decoder.slots.capacity() + decoder.swapped.capacity())
     }
 
     #[test]
@@ -509,7 +556,7 @@ mod tests {
                 for body in [&items, &list] {
                     let body = [&[0; 40][..], body].concat();
                     let kept = kept(record, &body);
-                    assert!(kept <= 1024 + 20 * body.len(), "{kept} bytes for {} of record {record}", body.len());
+                    assert!(kept <= 256 + 10 * body.len(), "{kept} bytes for {} of record {record}", body.len());
                 }
             }
         }

@@ -94,6 +94,18 @@ impl Block {
         self.values.get(self.layout.position(name)?)
     }
 
+    /// Shows each value to `change`, those of nested blocks behind the one they are in.
+    pub(crate) fn each_value(&mut self, change: &mut dyn FnMut(&Field, &mut Value)) {
+        for (field, value) in self.layout.fields.iter().zip(&mut self.values) {
+            change(field, value);
+            match value {
+                Value::Block(block) => block.each_value(change),
+                Value::List(items) => items.iter_mut().for_each(|item| item.each_value(change)),
+                Value::Unset | Value::Uint(_) | Value::Octets(_) => {}
+            }
+        }
+    }
+
     /// The same block in another layout: fields both have keep their values, the rest is unset. A value that the two
     /// versions write in another way (an IPv4 address in 4 octets or in 16) is written the new way. Nested blocks get
     /// the layouts that are expected there.

@@ -32,6 +32,8 @@ pub struct Layout {
     pub(crate) alternatives: &'static [Alternative],
     /// Some field is little-endian.
     pub(crate) little: bool,
+    /// How many places a decoder keeps for the fields.
+    pub(crate) slots: u16,
     by_name: &'static [u16],
     /// Enumerations of fields, in order of their positions. Not in [`Field`], which has to stay small for decoding.
     names: &'static [Naming],
@@ -82,6 +84,7 @@ impl Layout {
             fields: &[],
             alternatives: &[],
             little: false,
+            slots: 0,
             by_name: &[],
             names: &[],
         }
@@ -171,6 +174,10 @@ pub struct Field {
     pub(crate) repeat: bool,
     /// An address in little-endian order.
     pub(crate) little: bool,
+    /// The place a decoder keeps for this field, or for the run of fixed fields it belongs to.
+    pub(crate) slot: u16,
+    /// How many bytes after the start of that run it begins; 0 for the first of a run, which fills the slot.
+    pub(crate) shift: u16,
 }
 
 /// That a field's numbers are those of an enumeration.
@@ -333,6 +340,7 @@ pub fn blocks() -> impl Iterator<Item = &'static Layout> {
 pub static DISCOVERY_HEADER: &Layout = &DISCOVERY_HEADER_LAYOUT;
 
 use crate::convert::Single;
+use crate::hosts::HostData;
 use crate::names::{Enumeration, NameKey, NameTable};
 use crate::request::{EventVersion, Flag};
 use crate::resolution::{Lookup, Named, Rule, Store};

@@ -9,6 +9,7 @@
 //! * [`layout`]: the layouts of all records and data blocks, compiled from data files at build time;
 //! * [`request`]: what a client sends; [`versions`]: event types, their versions and the records of each;
 //!   [`subscription`]: what a request selects;
+//! * [`hosts`]: host data, asked for and answered;
 //! * [`client`] and [`server`]: both sides of a session as state machines that take bytes and give bytes;
 //! * [`mod@reference`]: all of these layouts as text;
 //! * [`resolution`] and [`names`]: which metadata names what.
@@ -21,6 +22,7 @@ mod convert;
 pub mod cursor;
 pub mod decode;
 pub mod event;
+pub mod hosts;
 pub mod layout;
 pub mod message;
 pub mod names;

@@ -1,5 +1,6 @@
 //! The reference of records and data blocks as text (Markdown), made from the layouts.
 
+use crate::hosts::host_data;
 use crate::layout::{self, Certainty, Class, Field, Kind, Layout, Naming, RecordLayout, Status};
 use crate::names::{self, Enumeration};
 use crate::request;
@@ -69,6 +70,16 @@ pub fn record(record: &RecordLayout) -> String {
             );
         }
         None => out.push_str(&fields(record.body)),
+    }
+    out
+}
+
+/// The data types of host data requests with the blocks that answer.
+pub fn host_data_types() -> String {
+    let mut out = String::from("| data type | asks for | product versions | data block |\n|---:|---|---|---|\n");
+    for t in host_data() {
+        let what = if t.multiple { "a range" } else { "a single host" };
+        let _ = writeln!(out, "| {} | {what} | {} | {}:{} |", t.data_type, t.product, t.layout.series, t.layout.number);
     }
     out
 }
@@ -297,9 +308,10 @@ pub fn files() -> Vec<(&'static str, String)> {
          A data block is u32 block type and u32 block length (these 8 bytes included), then its fields. All integers are \
          big-endian.\n\n## What a request selects\n\nRequest flags:\n\n{}\nEvent types of the extended request. A \
          version has the records and data blocks of the one before it, except those that the new ones take the place of.\n\n\
-         {}\n## Record types\n\n{}\n## Series 1\n\n{}\n## Series 2\n\n{}",
+         {}\n## Host data\n\n{}\n## Record types\n\n{}\n## Series 1\n\n{}\n## Series 2\n\n{}",
         flags(),
         requests(),
+        host_data_types(),
         record_list(),
         block_list(1),
         block_list(2)

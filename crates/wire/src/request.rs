@@ -1,12 +1,12 @@
 //! What a client asks for: request flags, event types and versions, hosts.
 //!
-//! Sources: eStreamer Integration Guide 5.3.1 p.2-10 to 2-13 (event stream request), p.2-29 to 2-35 (extended request),
-//! p.2-24 to 2-27 (host data request). The numbers are data: `schema/requests.toml`.
+//! Sources: eStreamer Integration Guide 5.3.1 p.2-10 to 2-13 (event stream request), p.2-29 to 2-35 (extended request).
+//! The numbers are data: `schema/requests.toml`. Requests for hosts are in [`crate::hosts`].
 
 use crate::cursor::{Cursor, Short};
+pub use crate::hosts::{HostForm, HostRequest, HostRequestLength};
 use crate::layout;
 use crate::message::{self, ESTREAMER_SERVICE, MessageType};
-use thiserror::Error;
 
 /// A bit of the request flags word.
 #[derive(Debug)]
@@ -182,45 +182,6 @@ pub fn push_services(out: &mut Vec<u8>, services: &[u32]) {
 /// The services a real management center offers; 5000 and 5001 are undocumented.
 pub const SERVICES: [u32; 3] = [5001, 5000, ESTREAMER_SERVICE];
 
-/// A host data request (type 5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HostRequest {
-    /// Data type 0 to 7: the product version of the answer, even for a single host, odd for a range.
-    pub data_type: u32,
-    /// Bit 0 fills notes, bit 1 fills banners.
-    pub flags: u32,
-    /// First address, IPv4 as `::ffff:a.b.c.d`.
-    pub start: [u8; 16],
-    /// Last address.
-    pub end: [u8; 16],
-}
-
-/// A host data request that cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("a host data request has 16 bytes (IPv4) or 40 bytes, not {0}")]
-pub struct HostRequestLength(pub usize);
-
-impl HostRequest {
-    /// Reads the body in the current form (40 bytes) or the legacy form with IPv4 addresses (16 bytes).
-    pub fn parse(body: &[u8]) -> Result<Self, HostRequestLength> {
-        let wrong = HostRequestLength(body.len());
-        let mut cursor = Cursor::new(body);
-        let mut read = || -> Result<Self, Short> {
-            let (data_type, flags) = (cursor.u32()?, cursor.u32()?);
-            if body.len() == 16 {
-                let (start, end) = (cursor.array::<4>()?, cursor.array::<4>()?);
-                let mapped = |v4: [u8; 4]| std::net::Ipv4Addr::from(v4).to_ipv6_mapped().octets();
-                return Ok(HostRequest { data_type, flags, start: mapped(start), end: mapped(end) });
-            }
-            Ok(HostRequest { data_type, flags, start: cursor.array()?, end: cursor.array()? })
-        };
-        match read() {
-            Ok(request) if matches!(body.len(), 16 | 40) => Ok(request),
-            _ => Err(wrong),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,17 +204,6 @@ mod tests {
         let grown = unhex("00001388 00000002 aabb 00001a0b 00000000");
         assert_eq!(parse_services(&grown), Ok(vec![5000, 6667]));
         assert!(parse_services(&unhex("00001388 ffffffff 00")).is_err());
-    }
-
-    #[test]
-    fn host_requests_in_both_forms() {
-        let long = unhex("00000006 00000003 00000000000000000000ffff0a000001 00000000000000000000ffff0a000001");
-        let short = unhex("00000005 00000000 0a000000 0a0000ff");
-        let a = HostRequest::parse(&long).unwrap();
-        let b = HostRequest::parse(&short).unwrap();
-        assert_eq!((a.data_type, a.flags, a.start), (6, 3, a.end));
-        assert_eq!((b.data_type, b.end[12..].to_vec(), b.end[10]), (5, vec![10, 0, 0, 255], 0xff));
-        assert_eq!(HostRequest::parse(&short[..15]), Err(HostRequestLength(15)));
     }
 
     fn unhex(text: &str) -> Vec<u8> {

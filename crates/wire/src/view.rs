@@ -1,7 +1,7 @@
 //! What a decoder found, as values borrowed from the bytes.
 
 use crate::cursor::{u32_at, uint_at};
-use crate::decode::{ABSENT, Decoder, Frame, Problem};
+use crate::decode::{ABSENT, Decoder, EMPTY, Frame, Problem};
 use crate::layout::{Kind, Layout, REST, RecordLayout};
 use crate::names::{Enumeration, OpenNumber, Shown};
 use crate::record::RecordHeader;
@@ -151,16 +151,18 @@ impl<'r> View<'r> {
 
     /// Block type on the wire; 0 for a body without block header.
     pub fn block_type(&self) -> u32 {
-        self.frame.word
+        match self.frame.header {
+            true => u32_at(self.data, self.frame.start as usize).unwrap_or(0),
+            false => 0,
+        }
     }
 
     /// Block length as it stands on the wire; for a body without block header its length.
     pub fn block_length(&self) -> u32 {
         let f = self.frame;
-        if f.layout.map_or(f.word == 0, |l| !l.header) {
-            f.end - f.start
-        } else {
-            u32_at(self.data, f.start as usize + 4).unwrap_or(0)
+        match f.header {
+            true => u32_at(self.data, f.start as usize + 4).unwrap_or(0),
+            false => f.end - f.start,
         }
     }
 
@@ -168,6 +170,11 @@ impl<'r> View<'r> {
     pub fn bytes(&self) -> &'r [u8] {
         let f = self.frame;
         self.data.get(f.start as usize..f.end as usize).unwrap_or_default()
+    }
+
+    /// What was wrong with the record or stand-alone block it belongs to.
+    pub fn problem(&self) -> Option<&'r Problem> {
+        self.decoder.problem.as_ref()
     }
 
     /// What follows the fields the layout knows: a newer product's additions.
@@ -189,11 +196,11 @@ impl<'r> View<'r> {
         if position >= usize::from(f.read) {
             return None;
         }
-        let slot = *self.decoder.slots.get(f.slots as usize + position)?;
+        let slot = *self.decoder.slots.get(f.inside as usize + usize::from(field.slot))?;
         if slot == ABSENT {
             return None;
         }
-        let at = slot as usize;
+        let at = slot as usize + usize::from(field.shift);
         let tail = self.data.get(at..).unwrap_or_default();
         Some(match field.kind {
             Kind::Uint => Value::Uint(uint_at(self.data, at, field.fixed.into())?),
@@ -207,8 +214,14 @@ impl<'r> View<'r> {
             Kind::Blob => Value::Blob { block_type: u32_at(tail, 0)?, octets: tail.get(8..u32_at(tail, 4)? as usize)? },
             Kind::Counted { length, text } => self.counted(at, length, text)?,
             Kind::Block { .. } => Value::Block(self.other(slot)),
-            Kind::List { .. } => Value::List(List { view: self.other(slot) }),
+            Kind::List { .. } => Value::List(self.list(slot)),
         })
+    }
+
+    fn list(&self, slot: u32) -> List<'r> {
+        let empty = slot & EMPTY != 0;
+        let start = if empty { slot & !EMPTY } else { self.decoder.frame(slot).start };
+        List { view: *self, start, frame: if empty { None } else { Some(self.decoder.frame(slot)) } }
     }
 
     /// A counted field at an offset. Out of the way of the fields that events are made of.
@@ -259,24 +272,34 @@ impl<'r> View<'r> {
 /// A List or Generic List block.
 #[derive(Debug, Clone, Copy)]
 pub struct List<'r> {
+    /// The block it is a field of.
     view: View<'r>,
+    start: u32,
+    /// `None` when it has no items.
+    frame: Option<&'r Frame>,
 }
 
 impl<'r> List<'r> {
     /// 11 or 31 (series 1), 2 or 3 (series 2).
     pub fn block_type(&self) -> u32 {
-        self.view.block_type()
+        match self.frame {
+            Some(f) if !f.header => 0,
+            _ => u32_at(self.view.data, self.start as usize).unwrap_or(0),
+        }
     }
 
     /// Its length as it stands on the wire, its header included.
     pub fn block_length(&self) -> u32 {
-        self.view.block_length()
+        match self.frame {
+            Some(f) if !f.header => f.end - f.start,
+            _ => u32_at(self.view.data, self.start as usize + 4).unwrap_or(0),
+        }
     }
 
     /// Its blocks in order.
     pub fn items(&self) -> impl Iterator<Item = View<'r>> + use<'r> {
         let view = self.view;
-        let first = view.frame.child;
+        let first = self.frame.map_or(0, |f| f.inside);
         let link = move |frame: u32| (frame != 0).then(|| view.other(frame));
         std::iter::successors(link(first), move |v| link(v.frame.next))
     }

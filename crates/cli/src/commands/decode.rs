@@ -1,4 +1,4 @@
-//! `estreamer decode`: a file of captured messages, one line a record.
+//! `estreamer decode`: a file of captured messages, one line a record or host.
 
 use crate::arguments::{Decode, DecodeFormat};
 use crate::exit::{Exit, Failure};
@@ -142,9 +142,27 @@ impl<W: Write> Output<W> {
                 }
                 Ok(())
             }
+            // The end of an answer has no host.
+            MessageType::SINGLE_HOST_DATA | MessageType::MULTIPLE_HOST_DATA if !message.body.is_empty() => {
+                self.host(message, index)
+            }
             // The dialogue itself is no record.
-            _ => Ok(()),
+            known if known.name().is_some() => Ok(()),
+            unknown => self.flaw(index, &format!("{unknown} of {} bytes is not known", message.body.len())),
         }
+    }
+
+    fn host(&mut self, message: &Message<'_>, index: u64) -> Result<(), Stop> {
+        let block = self.decoder.decode_block(1, message.body);
+        if let Some(problem) = block.problem() {
+            self.flawed += 1;
+            eprintln!("message {index}: {}: {problem}", message.kind);
+        }
+        self.line.clear();
+        if self.format.host(message.kind, block, &mut self.line) {
+            print(&mut self.out, self.number.then_some(index), &self.line)?;
+        }
+        Ok(())
     }
 
     fn record(&mut self, item: &[u8], index: u64) -> Result<(), Stop> {
@@ -167,10 +185,7 @@ impl<W: Write> Output<W> {
         self.resolver.resolve(&record, &self.tables, &mut names);
         self.line.clear();
         if self.format.format(&Resolved { record: &record, computed: &names }, &mut self.line) {
-            if self.number {
-                write!(self.out, "{index}\t")?;
-            }
-            self.out.write_all(&self.line)?;
+            print(&mut self.out, self.number.then_some(index), &self.line)?;
         }
         Ok(())
     }
@@ -180,4 +195,11 @@ impl<W: Write> Output<W> {
         eprintln!("message {index}: {error}");
         Ok(())
     }
+}
+
+fn print(out: &mut impl Write, number: Option<u64>, line: &[u8]) -> std::io::Result<()> {
+    if let Some(number) = number {
+        write!(out, "{number}\t")?;
+    }
+    out.write_all(line)
 }

@@ -201,6 +201,7 @@ pub enum Seen {
     KeepAlive,
     Records(Vec<Vec<u8>>),
     Host(bool, Vec<u8>),
+    HostsEnd(bool),
     Error(i32, String),
     /// The connection is closed, as TLS does it.
     Closed,
@@ -270,6 +271,7 @@ impl Peer {
                             Seen::Records(records.map(|r| r.unwrap().to_vec()).collect())
                         }
                         ClientEvent::Host { multiple, block } => Seen::Host(multiple, block.to_vec()),
+                        ClientEvent::HostsEnd { multiple } => Seen::HostsEnd(multiple),
                         ClientEvent::Error { code, text } => Seen::Error(code, text),
                         ClientEvent::Unknown(message) => panic!("{message:?}"),
                     };
