@@ -209,7 +209,8 @@ impl ClientSession {
                 if !services.contains(&ESTREAMER_SERVICE) {
                     return Err(ClientError::NoService(services));
                 }
-                if self.state == State::Asked {
+                // Unasked for, as in a plain session, it needs no answer.
+                if self.state == State::Asked && self.request.flags & flag::EXTENDED != 0 {
                     self.state = State::Streaming;
                     StreamingRequest {
                         service: ESTREAMER_SERVICE,
