@@ -4,13 +4,16 @@
 //! `comment` in their name, which is how eNcore's file carries comments. Relative paths count from the folder of the
 //! file, as eNcore's counted from the folder it was started in.
 
+use crate::filter::{Filter, FilterError};
 use crate::select::Selection;
 use outputs::Target;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
-use wire::request::{Start, flag};
+use wire::request::{EventVersion, Start, flag};
+use wire::subscription::newest_events;
+use wire::versions::event_type;
 
 /// A configuration.
 #[derive(Debug, Clone)]
@@ -27,6 +30,8 @@ pub struct Config {
     pub flags: u32,
     /// Which records are written.
     pub selection: Selection,
+    /// Which events are written, beyond their record type.
+    pub filter: Option<Filter>,
     /// Where records go, and how.
     pub outputs: Vec<Output>,
     /// Log level: a level name of `tracing`.
@@ -63,7 +68,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// One format and one destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     /// Name of the format: `json`.
     pub adapter: String,
@@ -71,6 +76,8 @@ pub struct Output {
     pub uri: String,
     /// Where that is.
     pub target: Target,
+    /// Which of the events go there; all when there is none.
+    pub filter: Option<Filter>,
     /// Lines a file holds before the next one begins; `None` = one file for ever.
     pub lines_per_file: Option<usize>,
 }
@@ -143,6 +150,16 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: Box<outputs::uri::UriError>,
     },
+    /// A filter that cannot be understood.
+    #[error("{path}: {key}: {source}")]
+    Filter {
+        /// The file.
+        path: PathBuf,
+        /// The key with its parents.
+        key: String,
+        /// What is wrong with it.
+        source: Box<FilterError>,
+    },
     /// `enabled` is false.
     #[error("{0}: enabled is false, so there is nothing to do. Set it to true to collect")]
     Disabled(PathBuf),
@@ -171,6 +188,29 @@ impl Config {
         let mut config = reader.config(&root, folder)?;
         config.warnings = reader.warnings;
         Ok(config)
+    }
+
+    /// Whether records of this type are written anywhere, as far as their type tells.
+    pub fn wants(&self, record_type: u16) -> bool {
+        let possible = |filter: &Option<Filter>| filter.as_ref().is_none_or(|f| f.possible(record_type));
+        let somewhere = self.outputs.is_empty() || self.outputs.iter().any(|o| possible(&o.filter));
+        self.selection.writes(record_type) && possible(&self.filter) && somewhere
+    }
+
+    /// What to ask for: the newest version of every event type of which any record is wanted, and the flags without
+    /// those of unwanted records. Metadata is always asked for as the configuration says: it names what events refer to.
+    pub fn request(&self) -> (u32, Vec<EventVersion>) {
+        let mut flags = self.flags;
+        for flag in wire::request::flags().iter().filter(|f| !f.records.is_empty()) {
+            if !flag.records.iter().any(|t| self.wants(*t)) {
+                flags &= !(1 << flag.bit);
+            }
+        }
+        let wanted = |event: &EventVersion| {
+            let version = event_type(event.code).and_then(|t| t.answer(event.version));
+            version.is_none_or(|v| v.all_metadata || v.records.iter().any(|r| self.wants(r.record_type)))
+        };
+        (flags, newest_events().into_iter().filter(wanted).collect())
     }
 
     /// The state file of this configuration: checkpoint and metadata.
@@ -230,7 +270,7 @@ impl Reader<'_> {
         let subscription = self.section(&root, "subscription", "the section with servers and records")?;
         self.known(&subscription, &["servers", "records"]);
         let handler = self.section(&root, "handler", "the section with records and outputters")?;
-        self.known(&handler, &["records", "outputters", "output@comment"]);
+        self.known(&handler, &["records", "outputters", "output@comment", "filter"]);
         let (log_level, log_file) = self.logging(&root, &folder)?;
         Ok(Config {
             server: self.server(&root, &subscription, &folder)?,
@@ -250,6 +290,7 @@ impl Reader<'_> {
             ),
             flags: self.flags(&subscription)?,
             selection: self.selection(&handler)?,
+            filter: self.filter(&handler)?,
             outputs: self.outputs(&handler)?,
             log_level,
             log_file,
@@ -367,7 +408,7 @@ impl Reader<'_> {
             let place = format!("{key}[{i}]");
             let map = entry.as_object().ok_or_else(|| self.wrong(&place, entry, wanted))?;
             let entry = Object { map, place };
-            self.known(&entry, &["name", "adapter", "enabled", "passthru", "stream"]);
+            self.known(&entry, &["name", "adapter", "enabled", "passthru", "stream", "filter"]);
             if !self.flag(&entry, "enabled", true)? {
                 continue;
             }
@@ -408,12 +449,24 @@ impl Reader<'_> {
                     "another stream than that of an outputter before",
                 ));
             }
-            outputs.push(Output { adapter, uri, target, lines_per_file });
+            let filter = self.filter(&entry)?;
+            outputs.push(Output { adapter, uri, target, filter, lines_per_file });
         }
         if outputs.is_empty() {
             self.warnings.push(format!("{key} has no enabled entry: records are read and dropped"));
         }
         Ok(outputs)
+    }
+
+    fn filter(&mut self, object: &Object<'_>) -> Result<Option<Filter>, ConfigError> {
+        let Some(value) = object.value("filter") else { return Ok(None) };
+        let key = object.key("filter");
+        let wrong = |source| ConfigError::Filter { path: self.path.into(), key: key.clone(), source: Box::new(source) };
+        match value {
+            Value::String(text) if text.trim().is_empty() => Ok(None),
+            Value::String(text) => Filter::parse(text).map(Some).map_err(wrong),
+            other => Err(self.wrong(&key, other, "a filter, as in \"class == intrusion and destinationPort == 443\"")),
+        }
     }
 
     fn logging(&mut self, root: &Object<'_>, folder: &Path) -> Result<(&'static str, Option<PathBuf>), ConfigError> {
@@ -593,6 +646,34 @@ mod tests {
             assert!(error.contains(words), "{error}");
         }
         assert!(parse("{\n  \"a\": }").unwrap_err().to_string().starts_with("estreamer.conf, line 2, column 8"));
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_asked_for() {
+        let codes = |text: &str| -> (u32, Vec<u16>) {
+            let (flags, events) = parse(text).unwrap().request();
+            (flags, events.iter().map(|e| e.code).collect())
+        };
+        let all = vec![12, 21, 31, 61, 71, 91, 101, 111, 131];
+        assert_eq!(codes(SAMPLE), (0x4890_0061, all));
+        let quiet = SAMPLE.replace("\"rna\": true", "\"rna\": false").replace("[18]", "[]");
+        // VPN records are always wanted; with `rua` off user activity is asked for because of them.
+        assert_eq!(codes(&quiet).1, [12, 21, 31, 71, 91, 101, 111, 131]);
+        let filtered =
+            SAMPLE.replace("\"outputters\"", "\"filter\": \"class in (intrusion, malware)\", \"outputters\"");
+        assert_eq!(codes(&filtered), (0x4090_0060, vec![12, 21, 101]), "no packets, no extra data");
+        let routed = SAMPLE.replace("\"name\": \"JSON\"", "\"filter\": \"class == security-intelligence\"");
+        assert_eq!(codes(&routed).1, [21, 71]);
+    }
+
+    #[test]
+    fn a_wrong_filter_names_key_and_place() {
+        let text = SAMPLE.replace("\"name\": \"JSON\"", "\"filter\": \"clas == intrusion\"");
+        assert_eq!(
+            parse(&text).unwrap_err().to_string(),
+            "estreamer.conf: handler.outputters[0].filter: no record has a field clas; did you mean class?, at character 1 \
+             of the filter clas == intrusion"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::connect::{self, ConnectError};
 use crate::deliver::{Delivery, DeliveryError};
 use crate::intake::{Batch, Intake, SessionEnd};
 use crate::stats::{State, Stats};
-use crate::work::{Formatted, Plan, Worker};
+use crate::work::{Formatted, Lines, Plan, Worker};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use outputs::{Destination, Error as DestinationError, File, Format, Json, Settings, Stdout, Target};
 use rustls::ClientConfig;
@@ -20,7 +20,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use wire::client::ClientRequest;
-use wire::subscription::newest_events;
 
 /// Batches between two stages of the pipeline.
 const QUEUE: usize = 8;
@@ -101,17 +100,22 @@ impl Collector {
         let tls = connect::tls(&config.server, &pin_file)?;
         let (checkpoint, resume) = Checkpoint::open(&config.state_file())?;
         let mut destinations: Vec<(String, Box<dyn Destination>)> = Vec::new();
-        let mut formats: Vec<Box<dyn Format>> = Vec::new();
+        let mut formats: Vec<Lines> = Vec::new();
         for output in &config.outputs {
             let state = resume.destinations.get(&output.uri).map(String::as_str);
             destinations.push((output.uri.clone(), open(output, &config.folder, state)?));
-            formats.push(Box::new(Json::new()));
+            formats.push(Lines { format: Box::new(Json::new()), filter: output.filter.clone() });
         }
         for output in extra {
             destinations.push((output.name, output.destination));
-            formats.push(output.format);
+            formats.push(Lines { format: output.format, filter: None });
         }
-        let plan = Arc::new(Plan { formats, selection: config.selection.clone(), stats: stats.clone() });
+        let plan = Arc::new(Plan {
+            formats,
+            selection: config.selection.clone(),
+            filter: config.filter.clone(),
+            stats: stats.clone(),
+        });
         let (batches, work) = bounded::<Batch>(QUEUE);
         let (done, results) = bounded::<Formatted>(QUEUE);
         let cores = std::thread::available_parallelism().map_or(2, |n| n.get());
@@ -264,7 +268,8 @@ impl Reader {
         let mut stream = connect::open(server, self.tls.clone(), self.config.connect_timeout).await?;
         self.stats.connections.add(1);
         let timestamp = self.intake.second().unwrap_or(u32::from(self.config.start));
-        let request = ClientRequest { timestamp, flags: self.config.flags, events: newest_events() };
+        let (flags, events) = self.config.request();
+        let request = ClientRequest { timestamp, flags, events };
         tracing::info!(
             "Connected to {}:{}; asking for everything {}",
             server.host,
@@ -438,7 +443,8 @@ async fn probe_async(config: &Config) -> Result<Probe, String> {
     let suite = connection.negotiated_cipher_suite().map_or(String::new(), |s| format!(" {:?}", s.suite()));
     let fingerprint =
         connection.peer_certificates().and_then(|c| c.first()).map_or(String::new(), |c| pki::fingerprint(c));
-    let request = ClientRequest { timestamp: u32::MAX, flags: config.flags, events: newest_events() };
+    let (flags, events) = config.request();
+    let request = ClientRequest { timestamp: u32::MAX, flags, events };
     let mut session = wire::client::ClientSession::new(request);
     let out = session.take_output();
     stream.write_all(&out).await.map_err(|e| lost(&e, 0).to_string())?;

@@ -1,5 +1,6 @@
 //! A worker's part: a batch is decoded, resolved and formatted.
 
+use crate::filter::Filter;
 use crate::intake::Batch;
 use crate::resolve::{Item, Resolver};
 use crate::select::Selection;
@@ -11,12 +12,22 @@ use wire::decode::Decoder;
 
 /// What every worker works with.
 pub struct Plan {
-    /// One format for each destination.
-    pub formats: Vec<Box<dyn Format>>,
+    /// One for each destination.
+    pub formats: Vec<Lines>,
     /// Which records are written.
     pub selection: Selection,
+    /// Which of them, by what they say.
+    pub filter: Option<Filter>,
     /// The counters.
     pub stats: Arc<Stats>,
+}
+
+/// How the lines of a destination are made.
+pub struct Lines {
+    /// Makes a line of a record.
+    pub format: Box<dyn Format>,
+    /// Which records it gets; all when there is none.
+    pub filter: Option<Filter>,
 }
 
 /// A batch as the destinations want it.
@@ -85,7 +96,7 @@ impl Worker {
             start = entry.end;
             let metadata =
                 entry.position.is_none() && wire::layout::record(entry.record_type).is_some_and(|r| r.metadata);
-            let wanted = self.plan.selection.writes(entry.record_type);
+            let mut wanted = self.plan.selection.writes(entry.record_type);
             if wanted || metadata {
                 // The intake has parsed the header: decoding cannot fail any more.
                 if let Ok(record) = self.decoder.decode(item) {
@@ -93,16 +104,21 @@ impl Worker {
                         out.metadata.push((record.metadata_key().unwrap_or_default(), item.to_vec()));
                     }
                     if wanted {
-                        if record.problem().is_some() {
-                            damaged(&self.plan.stats, &record);
-                        } else if record.opaque() {
-                            self.plan.stats.opaque.add(1);
-                        }
                         names.clear();
                         self.resolver.resolve(&record, &batch.tables, &mut names);
+                        let passes =
+                            |filter: &Option<Filter>| filter.as_ref().is_none_or(|f| f.accepts(&record, &names));
+                        wanted = passes(&self.plan.filter);
                         let resolved = Resolved { record: &record, computed: &names };
-                        for (format, chunk) in self.plan.formats.iter().zip(&mut out.chunks) {
-                            format.format(&resolved, &mut chunk.bytes);
+                        for (lines, chunk) in self.plan.formats.iter().zip(&mut out.chunks) {
+                            if wanted && passes(&lines.filter) {
+                                lines.format.format(&resolved, &mut chunk.bytes);
+                            }
+                        }
+                        if wanted && record.problem().is_some() {
+                            damaged(&self.plan.stats, &record);
+                        } else if wanted && record.opaque() {
+                            self.plan.stats.opaque.add(1);
                         }
                     }
                 }
@@ -133,5 +149,41 @@ fn damaged(stats: &Stats, record: &wire::decode::Record<'_>) {
         && let Some(problem) = record.problem()
     {
         tracing::warn!("{problem}. What could be read is written ({count} such records so far)");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::Entry;
+    use crate::tables::Tables;
+    use outputs::Json;
+    use wire::event::Event;
+
+    #[test]
+    fn filters_decide_for_all_destinations_and_for_each() {
+        let filter = |text: &str| Some(Filter::parse(text).unwrap());
+        let lines = |filter| Lines { format: Box::new(Json::new()), filter };
+        let plan = Plan {
+            formats: vec![lines(None), lines(filter("class == security-intelligence"))],
+            selection: Selection::default(),
+            filter: filter("destinationPort != 53"),
+            stats: Arc::default(),
+        };
+        let (_, spare) = crossbeam_channel::bounded(1);
+        let mut batch =
+            Batch { sequence: 0, data: Vec::new(), entries: Vec::new(), tables: Arc::new(Tables::built_in()) };
+        for (port, layer) in [(53, 1), (80, 0), (443, 1)] {
+            let mut event = Event::new(71).unwrap();
+            event.set("responderPort", port as u16).unwrap().set("securityIntelligenceLayer", layer as u8).unwrap();
+            event.encode(Some(5), &mut batch.data);
+            batch.entries.push(Entry { end: batch.data.len(), record_type: 71, position: Some((5, 0)) });
+        }
+        let out = Worker::new(Arc::new(plan), spare).run(&batch);
+        let filtered: Vec<bool> = out.records.iter().map(|r| r.filtered).collect();
+        assert_eq!(filtered, [true, false, false]);
+        let counts: Vec<usize> = out.chunks.iter().map(|c| c.bytes.iter().filter(|b| **b == b'\n').count()).collect();
+        assert_eq!(counts, [2, 1]);
+        assert!(String::from_utf8_lossy(&out.chunks[1].bytes).contains("443"));
     }
 }

@@ -20,7 +20,8 @@
 //! `destinationPort`, `policy`, `rule`, `action`, `user`, `application`, `zone`, `interface`, `country`.
 //!
 //! Texts are compared without regard to case. An event that lacks a field is neither equal to nor less than nor greater
-//! than anything; `!=` and `not` hold for it. Metadata is not filtered: it names what other events refer to.
+//! than anything; `!=` and `not` hold for it. Metadata records are a class of their own; whether or not a filter lets them
+//! through, they name what events refer to.
 
 mod fields;
 mod lex;
