@@ -73,9 +73,9 @@ fn new_host(world: &World, moment: Moment, dice: &mut Dice, out: &mut Generated)
     let mut fingerprint = block(130)?;
     fingerprint.set("uuid", system.fingerprint)?.set("type", 1u32)?.set("lastSeen", moment.second)?;
     let mut profile = block(139)?;
-    profile.set("ipAddress", host.v4)?.set("primarySecondary", 1u8)?.set("hostLastSeen", moment.second)?;
-    profile.set("clientFingerprints", vec![fingerprint])?.set("hostMacAddress", vec![mac])?;
-    profile.set("netbios", host.netbios.as_str())?;
+    profile.set("ipAddress", host.v4)?.set("primarySecondary", 1u8)?.set("lastSeen", moment.second)?;
+    profile.set("clientFingerprints", vec![fingerprint])?.set("macAddresses", vec![mac])?;
+    profile.set("netbiosName", host.netbios.as_str())?;
     let mut event = event(10, world, host, moment, (NEW, 1))?;
     event.set("hostProfile", profile)?;
     out.refers.extend_from_slice(&world.devices[host.device].refers);
