@@ -201,27 +201,24 @@ impl<'r> View<'r> {
             return None;
         }
         let at = slot as usize + usize::from(field.shift);
-        let tail = self.data.get(at..).unwrap_or_default();
+        // Numbers are most of it: what only the others need is not made for them.
+        let tail = || self.data.get(at..);
         Some(match field.kind {
             Kind::Uint => Value::Uint(uint_at(self.data, at, field.fixed.into())?),
-            Kind::Hex => Value::Hex(tail.get(..field.fixed.into())?),
-            Kind::Uuid => Value::Uuid(tail.first_chunk()?),
-            Kind::Ipv4 if !field.little => Value::Ipv4(tail.first_chunk()?),
+            Kind::Hex => Value::Hex(tail()?.get(..field.fixed.into())?),
+            Kind::Uuid => Value::Uuid(tail()?.first_chunk()?),
+            Kind::Ipv4 if !field.little => Value::Ipv4(tail()?.first_chunk()?),
             Kind::Ipv4 => Value::Ipv4(self.decoder.swapped.get(at)?),
-            Kind::Ipv6 => Value::Ipv6(tail.first_chunk()?),
-            Kind::Mac => Value::Mac(tail.first_chunk()?),
-            Kind::String => Value::Text(tail.get(8..u32_at(tail, 4)? as usize)?),
-            Kind::Blob => Value::Blob { block_type: u32_at(tail, 0)?, octets: tail.get(8..u32_at(tail, 4)? as usize)? },
+            Kind::Ipv6 => Value::Ipv6(tail()?.first_chunk()?),
+            Kind::Mac => Value::Mac(tail()?.first_chunk()?),
+            Kind::String => Value::Text(tail()?.get(8..u32_at(tail()?, 4)? as usize)?),
+            Kind::Blob => {
+                Value::Blob { block_type: u32_at(tail()?, 0)?, octets: tail()?.get(8..u32_at(tail()?, 4)? as usize)? }
+            }
             Kind::Counted { length, text } => self.counted(at, length, text)?,
             Kind::Block { .. } => Value::Block(self.other(slot)),
-            Kind::List { .. } => Value::List(self.list(slot)),
+            Kind::List { .. } => Value::List(List { decoder: self.decoder, data: self.data, slot }),
         })
-    }
-
-    fn list(&self, slot: u32) -> List<'r> {
-        let empty = slot & EMPTY != 0;
-        let start = if empty { slot & !EMPTY } else { self.decoder.frame(slot).start };
-        List { view: *self, start, frame: if empty { None } else { Some(self.decoder.frame(slot)) } }
     }
 
     /// A counted field at an offset. Out of the way of the fields that events are made of.
@@ -272,35 +269,43 @@ impl<'r> View<'r> {
 /// A List or Generic List block.
 #[derive(Debug, Clone, Copy)]
 pub struct List<'r> {
-    /// The block it is a field of.
-    view: View<'r>,
-    start: u32,
-    /// `None` when it has no items.
-    frame: Option<&'r Frame>,
+    decoder: &'r Decoder,
+    data: &'r [u8],
+    /// Its frame; without items it has none, and this is [`EMPTY`] and where its header begins. No more is kept: a list
+    /// larger than a block would make every [`Value`] larger.
+    slot: u32,
 }
 
 impl<'r> List<'r> {
+    fn frame(&self) -> Option<&'r Frame> {
+        (self.slot & EMPTY == 0).then(|| self.decoder.frame(self.slot))
+    }
+
+    /// A word of its header; of a list without one, what stands for it.
+    fn word(&self, at: usize, bare: impl Fn(&Frame) -> u32) -> u32 {
+        let start = match self.frame() {
+            Some(f) if !f.header => return bare(f),
+            Some(f) => f.start,
+            None => self.slot & !EMPTY,
+        };
+        u32_at(self.data, start as usize + at).unwrap_or(0)
+    }
+
     /// 11 or 31 (series 1), 2 or 3 (series 2).
     pub fn block_type(&self) -> u32 {
-        match self.frame {
-            Some(f) if !f.header => 0,
-            _ => u32_at(self.view.data, self.start as usize).unwrap_or(0),
-        }
+        self.word(0, |_| 0)
     }
 
     /// Its length as it stands on the wire, its header included.
     pub fn block_length(&self) -> u32 {
-        match self.frame {
-            Some(f) if !f.header => f.end - f.start,
-            _ => u32_at(self.view.data, self.start as usize + 4).unwrap_or(0),
-        }
+        self.word(4, |f| f.end - f.start)
     }
 
     /// Its blocks in order.
     pub fn items(&self) -> impl Iterator<Item = View<'r>> + use<'r> {
-        let view = self.view;
-        let first = self.frame.map_or(0, |f| f.inside);
-        let link = move |frame: u32| (frame != 0).then(|| view.other(frame));
+        let (decoder, data) = (self.decoder, self.data);
+        let first = self.frame().map_or(0, |f| f.inside);
+        let link = move |frame: u32| (frame != 0).then(|| View::new(decoder, data, frame));
         std::iter::successors(link(first), move |v| link(v.frame.next))
     }
 }
