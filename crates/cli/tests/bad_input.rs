@@ -45,7 +45,11 @@ fn the_server_answers_nonsense_with_an_error_and_closes() {
             "announces 2147483647 bytes, more than the 70000",
         ),
         ("an unknown type first", &[&[0, 1, 0x30, 0x39, 0, 0, 0, 0]], "message type 12345 is not known here"),
-        ("an unknown type later", &[&EVERYTHING, &[0, 1, 0x30, 0x39, 0, 0, 0, 0]], "message type 12345 is not known here"),
+        (
+            "an unknown type later",
+            &[&EVERYTHING, &[0, 1, 0x30, 0x39, 0, 0, 0, 0]],
+            "message type 12345 is not known here",
+        ),
         ("event data", &[&EVERYTHING, &[0, 1, 0, 4, 0, 0, 0, 1, 7]], "is no message a client sends"),
         ("a short request", &[&[0, 1, 0, 2, 0, 0, 0, 4, 0, 0, 0, 0]], "Event Stream Request (2): 4 more bytes"),
         ("a list without request", &[&[0, 1, 8, 1, 0, 0, 0, 0]], "must follow an event stream request with bit 30"),

@@ -1,8 +1,9 @@
-//! Decoding and printing a typical connection event (record 71, block 174) with 25 resolved names.
+//! Decoding and printing a typical connection event (record 71, block 174) with 25 resolved names, in the formats that
+//! matter. Compare them with JSON in one run.
 #![allow(clippy::expect_used, missing_docs)] // A benchmark may fail loudly.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use outputs::{Computed, Format, Json, Resolved};
+use outputs::{Computed, Dialect, Options, Resolved, by_name};
 use std::hint::black_box;
 use wire::decode::Decoder;
 use wire::event::{Event, Value};
@@ -25,12 +26,12 @@ const NAMES: [(&str, &str); 25] = [
     ("webApplication", "Office 365"),
     ("urlCategory", "Computers and Internet"),
     ("urlReputation", "Favorable"),
-    ("initiatorCountry", "united states"),
-    ("responderCountry", "germany"),
+    ("sourceIpCountry", "united states"),
+    ("destinationIpCountry", "germany"),
     ("sslFlowStatus", "Success"),
     ("sslVersion", "TLSv1.2"),
     ("sslCipherSuite", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
-    ("networkAnalysisPolicy", "Balanced Security and Connectivity"),
+    ("sslExpectedAction", "Decrypt (Resign)"),
     ("sensor", "ftd-branch-1"),
     ("eventDescription", "Flow Statistics"),
     ("eventDateTime", "2024-04-24T22:15:30.000123"),
@@ -68,10 +69,15 @@ fn connection() -> Vec<u8> {
     bytes
 }
 
-fn json(c: &mut Criterion) {
+fn formats(c: &mut Criterion) {
     let item = connection();
-    let computed = NAMES.map(|(name, text)| (name, Computed::Text(text.into())));
-    let format = Json::new();
+    // In the order of a resolver: category and description, the names of the event, its time.
+    let (head, tail) = (&NAMES[..2], &NAMES[24..]);
+    let text = |name: &str| NAMES.iter().find(|(n, _)| *n == name).map(|(_, text)| *text);
+    let named = wire::resolution::names_of(71).iter().filter_map(|n| Some((n.name, text(n.name)?)));
+    let all = head.iter().copied().chain(named).chain(tail.iter().copied());
+    let computed: Vec<_> = all.map(|(name, text)| (name, Computed::Text(text.into()))).collect();
+    assert_eq!(computed.len(), NAMES.len(), "all of them are names of this event");
     let mut decoder = Decoder::new();
     let mut out = Vec::new();
     let mut group = c.benchmark_group("connection event");
@@ -79,17 +85,29 @@ fn json(c: &mut Criterion) {
     group.bench_function("decode", |b| {
         b.iter(|| decoder.decode(black_box(&item)).map(|r| r.main().read()));
     });
-    group.bench_function("decode and print", |b| {
-        b.iter(|| {
-            let record = decoder.decode(black_box(&item)).expect("a good record");
-            out.clear();
-            format.format(&Resolved { record: &record, computed: &computed }, &mut out);
-            out.len()
+    let mut sizes = Vec::new();
+    for (name, dialect) in [
+        ("json", Dialect::Standard),
+        ("splunk", Dialect::Encore5),
+        ("splunk", Dialect::Standard),
+        ("cef", Dialect::Encore5),
+        ("cef", Dialect::Standard),
+        ("leef", Dialect::Standard),
+    ] {
+        let format = by_name(name, dialect, &Options::default()).expect("a known format");
+        group.bench_function(format!("decode and print {name} {dialect}"), |b| {
+            b.iter(|| {
+                let record = decoder.decode(black_box(&item)).expect("a good record");
+                out.clear();
+                format.format(&Resolved { record: &record, computed: &computed }, &mut out);
+                out.len()
+            });
         });
-    });
+        sizes.push(format!("{name} {dialect} {}", out.len()));
+    }
     group.finish();
-    println!("{} bytes on the wire, {} bytes of JSON", item.len(), out.len());
+    println!("{} bytes on the wire, bytes printed: {}", item.len(), sizes.join(", "));
 }
 
-criterion_group!(benches, json);
+criterion_group!(benches, formats);
 criterion_main!(benches);

@@ -4,22 +4,40 @@
 //! Neither knows where records come from.
 //!
 //! * [`resolved`]: what a format is given, and the trait;
+//! * [`by_name`]: all formats by name and [`Dialect`], with their [`Options`];
 //! * [`json`]: JSON lines shaped as Cisco eNcore writes them;
 //! * [`destination`]: the trait, its errors, and the contract by which files get each event exactly once;
 //! * [`file`](mod@file) and [`stdout`]: the destinations;
 //! * [`uri`]: eNcore's names for destinations (`relfile:///data/json/encore.{0}.json`).
 
+mod cef;
+pub mod clock;
+mod csv;
 pub mod destination;
+pub mod dialect;
 pub mod file;
 pub mod json;
+mod mapping;
+mod packet;
+mod pretty;
+mod python;
+mod raw;
+pub mod registry;
 pub mod resolved;
+mod splunk;
 pub mod stdout;
+mod style;
 mod text;
 pub mod uri;
 
+pub use clock::Clock;
 pub use destination::{Destination, Error};
+pub use dialect::{Dialect, UnknownDialect};
 pub use file::{File, Settings};
 pub use json::Json;
+pub use mapping::MappingError;
+pub use packet::PacketEncoding;
+pub use registry::{FormatError, Options, by_name};
 pub use resolved::{Computed, Format, Resolved};
 pub use stdout::Stdout;
 pub use uri::Target;

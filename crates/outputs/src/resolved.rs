@@ -35,4 +35,9 @@ pub trait Format: Send + Sync {
     fn host(&self, _kind: MessageType, _block: View<'_>, _out: &mut Vec<u8>) -> bool {
         false
     }
+
+    /// Appends the line that a file of this format begins with. Gives `false`, and appends nothing, when there is none.
+    fn header(&self, _out: &mut Vec<u8>) -> bool {
+        false
+    }
 }

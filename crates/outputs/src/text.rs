@@ -28,7 +28,7 @@ const DECIMAL: [([u8; 4], u8); 256] = {
 pub(crate) struct Line<'a> {
     /// Longer than what is written so far.
     buffer: &'a mut Vec<u8>,
-    at: usize,
+    pub(crate) at: usize,
 }
 
 impl<'a> Line<'a> {
@@ -47,7 +47,7 @@ impl<'a> Line<'a> {
 
     /// Copies all of `block`, of which the first `used` bytes count.
     #[inline]
-    fn put<const N: usize>(mut self, block: &[u8; N], used: usize) -> Self {
+    pub(crate) fn put<const N: usize>(mut self, block: &[u8; N], used: usize) -> Self {
         if self.buffer.len() - self.at < N {
             grow(self.buffer, N);
         }
@@ -60,7 +60,7 @@ impl<'a> Line<'a> {
 
     /// Takes back the last bytes.
     #[inline]
-    fn back(mut self, count: usize) -> Self {
+    pub(crate) fn back(mut self, count: usize) -> Self {
         self.at -= count;
         self
     }
