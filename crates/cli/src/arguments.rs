@@ -1,6 +1,7 @@
 //! The arguments of every command.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use outputs::Dialect;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -56,7 +57,7 @@ pub(crate) enum Command {
     Test(Test),
     /// Decode a file of captured messages
     #[command(
-        after_help = "Example:\n  estreamer decode --format json capture.bin\n\nThe file holds messages back to back, as they come from a \
+        after_help = "Example:\n  estreamer decode --format json capture.bin\n  estreamer decode --format cef --dialect encore-5 capture.bin\n\nThe file holds messages back to back, as they come from a \
                       server, bundles included.\nA record that cannot be decoded gives a line on standard error; the rest is still \
                       printed, and the exit code is 3."
     )]
@@ -220,8 +221,17 @@ pub(crate) struct Test {
 #[derive(Debug, Args)]
 pub(crate) struct Decode {
     /// What to print
-    #[arg(long, value_enum, default_value_t = DecodeFormat::Json)]
-    pub(crate) format: DecodeFormat,
+    #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = clap::builder::PossibleValuesParser::new(outputs::registry::NAMES))]
+    pub(crate) format: String,
+    /// Whose lines they are to be like: encore-5, encore-3 or standard
+    #[arg(long, value_name = "DIALECT", default_value_t = Dialect::Standard)]
+    pub(crate) dialect: Dialect,
+    /// Fields that CEF and LEEF have no key for are printed under their names
+    #[arg(long)]
+    pub(crate) extended: bool,
+    /// Which records the CSV has, one set of columns each
+    #[arg(long, value_name = "SET", default_value = "intrusion")]
+    pub(crate) columns: String,
     /// Begin each line with the number of its message in the file, from 0, and a tab
     #[arg(long)]
     pub(crate) number: bool,
@@ -241,10 +251,4 @@ pub(crate) enum Schema {
         #[arg(value_name = "TYPE")]
         name: String,
     },
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum DecodeFormat {
-    /// JSON lines, shaped as eNcore's
-    Json,
 }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 use std::net::IpAddr;
 use wire::decode::{Record, Value, View};
-use wire::resolution::{Named, Rule, names_of};
+use wire::resolution::{Named, Naming, Rule, names_of};
 
 /// A name or derived value with its key.
 pub type Item<'a> = (&'static str, Computed<'a>);
@@ -18,6 +18,7 @@ pub type Item<'a> = (&'static str, Computed<'a>);
 /// Resolves records; one for each thread.
 #[derive(Debug, Default)]
 pub struct Resolver {
+    naming: Naming,
     programs: FxHashMap<(u16, u16), Program>,
     key: Key,
     time: TimeText,
@@ -91,6 +92,11 @@ impl Resolver {
         Resolver::default()
     }
 
+    /// A resolver that names as eNcore does, or as we do.
+    pub fn with(naming: Naming) -> Self {
+        Resolver { naming, ..Resolver::default() }
+    }
+
     /// Appends names and derived values of `record` to `out`.
     pub fn resolve<'a>(&mut self, record: &Record<'a>, tables: &'a Tables, out: &mut Vec<Item<'a>>) {
         let Some(layout) = record.layout else { return };
@@ -98,7 +104,7 @@ impl Resolver {
         out.push(("recordTypeDescription", Computed::Text(Cow::Borrowed(layout.name))));
         let main = record.main();
         let id = (layout.record_type, main.layout().map_or(u16::MAX, |l| l.index));
-        let program = self.programs.entry(id).or_insert_with(|| Program::compile(record));
+        let program = self.programs.entry(id).or_insert_with(|| Program::compile(record, self.naming));
         for step in &program.steps {
             if let Some(value) = step.run(&main, record, tables, &mut self.key) {
                 out.push((step.name, value));
@@ -121,7 +127,7 @@ impl Resolver {
 }
 
 impl Program {
-    fn compile(record: &Record<'_>) -> Program {
+    fn compile(record: &Record<'_>, naming: Naming) -> Program {
         let find = |name| Place::find(record, name);
         let times: [(&str, Option<&str>); 4] = [
             ("eventSecond", Some("eventMicrosecond")),
@@ -131,21 +137,29 @@ impl Program {
         ];
         let second = times.into_iter().find_map(|(s, micro)| Some((find(s)?, micro.and_then(find))));
         Program {
-            steps: names_of(record.record_type()).iter().filter_map(|n| Step::compile(n, record)).collect(),
+            steps: names_of(record.record_type())
+                .iter()
+                .filter(|n| n.only.is_none_or(|only| only == naming))
+                .filter_map(|n| Step::compile(n, record, naming))
+                .collect(),
             second,
         }
     }
 }
 
 impl Step {
-    fn compile(named: &'static Named, record: &Record<'_>) -> Option<Step> {
+    fn compile(named: &'static Named, record: &Record<'_>, naming: Naming) -> Option<Step> {
         let part = |name: &&'static str| match name.parse() {
             Ok(number) => Some(Part::Number(number)),
             Err(_) => Place::find(record, name).map(Part::Field),
         };
         let key = named.key.iter().map(part).collect::<Option<Vec<Part>>>()?;
         let table = table_id(named.table).unwrap_or(TableId::MAX);
-        Some(Step { name: named.name, table, rule: named.rule, always: named.name == "sensor", key })
+        let rule = match (named.rule, naming) {
+            (Rule::Bits, Naming::Encore) => Rule::Lookup,
+            (rule, _) => rule,
+        };
+        Some(Step { name: named.name, table, rule, always: named.name == "sensor", key })
     }
 
     fn run<'a>(&self, main: &View<'a>, record: &Record<'a>, tables: &'a Tables, key: &mut Key) -> Option<Computed<'a>> {

@@ -8,7 +8,8 @@ use crate::intake::{Batch, Intake, SessionEnd};
 use crate::stats::{State, Stats};
 use crate::work::{Formatted, Lines, Plan, Worker};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use outputs::{Destination, Error as DestinationError, File, Format, Json, Settings, Stdout, Target};
+use outputs::scp::{Remote, Scp};
+use outputs::{Destination, Error as DestinationError, File, Format, Settings, Stdout, Target};
 use rustls::ClientConfig;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use wire::client::ClientRequest;
+use wire::resolution::Naming;
 
 /// Batches between two stages of the pipeline.
 const QUEUE: usize = 8;
@@ -39,9 +41,15 @@ pub enum RunError {
     /// A destination.
     #[error(transparent)]
     Destination(#[from] DestinationError),
+    /// The program, key or host for copies.
+    #[error(transparent)]
+    Scp(#[from] outputs::scp::ScpError),
     /// The certificate file.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// A format.
+    #[error(transparent)]
+    Format(#[from] outputs::FormatError),
     /// Delivery.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
@@ -104,11 +112,15 @@ impl Collector {
         for output in &config.outputs {
             let state = resume.destinations.get(&output.uri).map(String::as_str);
             destinations.push((output.uri.clone(), open(output, &config.folder, state)?));
-            formats.push(Lines { format: Box::new(Json::new()), filter: output.filter.clone() });
+            formats.push(Lines {
+                format: output.format.make()?,
+                filter: output.filter.clone(),
+                naming: output.format.naming(),
+            });
         }
         for output in extra {
             destinations.push((output.name, output.destination));
-            formats.push(Lines { format: output.format, filter: None });
+            formats.push(Lines { format: output.format, filter: None, naming: Naming::Ours });
         }
         let plan = Arc::new(Plan {
             formats,
@@ -175,13 +187,20 @@ impl Collector {
     }
 }
 
-fn open(output: &Output, folder: &Path, state: Option<&str>) -> Result<Box<dyn Destination>, DestinationError> {
+fn open(output: &Output, folder: &Path, state: Option<&str>) -> Result<Box<dyn Destination>, RunError> {
+    let files = output.files.clone();
     Ok(match &output.target {
         Target::Stdout => Box::new(Stdout::new()),
         Target::File { folder: below, name } => {
-            let settings =
-                Settings { folder: folder.join(below), name: name.clone(), lines_per_file: output.lines_per_file };
+            let settings = Settings { folder: folder.join(below), name: name.clone(), ..files };
             Box::new(File::open(settings, state)?)
+        }
+        Target::Scp { remote, name } => {
+            let remote = Remote { key: output.key.as_ref().map(|key| folder.join(key)), ..remote.clone() };
+            // A folder for each remote: what waits there must not be taken for files of another.
+            let waiting = folder.join("scp").join(remote.label());
+            let copy = Some(Scp::new(remote, name)?);
+            Box::new(File::open(Settings { folder: waiting, name: name.clone(), copy, ..files }, state)?)
         }
     })
 }

@@ -9,6 +9,7 @@ use crossbeam_channel::Receiver;
 use outputs::{Format, Resolved};
 use std::sync::Arc;
 use wire::decode::Decoder;
+use wire::resolution::Naming;
 
 /// What every worker works with.
 pub struct Plan {
@@ -28,6 +29,8 @@ pub struct Lines {
     pub format: Box<dyn Format>,
     /// Which records it gets; all when there is none.
     pub filter: Option<Filter>,
+    /// Whose names it prints.
+    pub naming: Naming,
 }
 
 /// A batch as the destinations want it.
@@ -68,6 +71,8 @@ pub struct Worker {
     plan: Arc<Plan>,
     decoder: Decoder,
     resolver: Resolver,
+    /// For destinations whose lines are like eNcore's.
+    encore: Resolver,
     /// Buffers that delivery is done with: fresh megabytes for every batch cost more than formatting it.
     spare: Receiver<Vec<u8>>,
 }
@@ -75,7 +80,13 @@ pub struct Worker {
 impl Worker {
     /// A worker; `spare` brings back buffers it filled.
     pub fn new(plan: Arc<Plan>, spare: Receiver<Vec<u8>>) -> Self {
-        Worker { plan, decoder: Decoder::new(), resolver: Resolver::new(), spare }
+        Worker {
+            plan,
+            decoder: Decoder::new(),
+            resolver: Resolver::new(),
+            encore: Resolver::with(Naming::Encore),
+            spare,
+        }
     }
 
     /// Decodes, resolves and formats.
@@ -90,7 +101,12 @@ impl Worker {
             chunk.ends.reserve(batch.entries.len());
         }
         let mut start = 0;
-        let mut names: Vec<Item<'_>> = Vec::with_capacity(64);
+        // Our names, and those of eNcore.
+        let mut lists: [Vec<Item<'_>>; 2] = [Vec::with_capacity(64), Vec::with_capacity(64)];
+        let uses = |naming: Naming| self.plan.formats.iter().any(|lines| lines.naming == naming);
+        // Filters see all names.
+        let filters = self.plan.filter.is_some() || self.plan.formats.iter().any(|lines| lines.filter.is_some());
+        let (ours, theirs) = (uses(Naming::Ours) || filters, uses(Naming::Encore));
         for entry in &batch.entries {
             let item = batch.data.get(start..entry.end).unwrap_or_default();
             start = entry.end;
@@ -104,15 +120,20 @@ impl Worker {
                         out.metadata.push((record.metadata_key().unwrap_or_default(), item.to_vec()));
                     }
                     if wanted {
-                        names.clear();
-                        self.resolver.resolve(&record, &batch.tables, &mut names);
+                        let [names, encore] = &mut lists;
+                        if ours {
+                            self.resolver.resolve(&record, &batch.tables, names);
+                        }
+                        if theirs {
+                            self.encore.resolve(&record, &batch.tables, encore);
+                        }
                         let passes =
-                            |filter: &Option<Filter>| filter.as_ref().is_none_or(|f| f.accepts(&record, &names));
+                            |filter: &Option<Filter>| filter.as_ref().is_none_or(|f| f.accepts(&record, names));
                         wanted = passes(&self.plan.filter);
-                        let resolved = Resolved { record: &record, computed: &names };
                         for (lines, chunk) in self.plan.formats.iter().zip(&mut out.chunks) {
                             if wanted && passes(&lines.filter) {
-                                lines.format.format(&resolved, &mut chunk.bytes);
+                                let computed = if lines.naming == Naming::Ours { &*names } else { &*encore };
+                                lines.format.format(&Resolved { record: &record, computed }, &mut chunk.bytes);
                             }
                         }
                         if wanted && record.problem().is_some() {
@@ -128,7 +149,7 @@ impl Worker {
             }
             out.records.push(Done { position: entry.position, metadata: out.metadata.len(), filtered: !wanted });
             // The names borrow the record: they end with it.
-            names = reuse(names);
+            lists = lists.map(reuse);
         }
         out
     }
@@ -163,7 +184,7 @@ mod tests {
     #[test]
     fn filters_decide_for_all_destinations_and_for_each() {
         let filter = |text: &str| Some(Filter::parse(text).unwrap());
-        let lines = |filter| Lines { format: Box::new(Json::new()), filter };
+        let lines = |filter| Lines { format: Box::new(Json::new()), filter, naming: Naming::Ours };
         let plan = Plan {
             formats: vec![lines(None), lines(filter("class == security-intelligence"))],
             selection: Selection::default(),

@@ -8,6 +8,7 @@
 //! * [`json`]: JSON lines shaped as Cisco eNcore writes them;
 //! * [`destination`]: the trait, its errors, and the contract by which files get each event exactly once;
 //! * [`file`](mod@file) and [`stdout`]: the destinations;
+//! * [`scp`]: where complete files are copied to;
 //! * [`uri`]: eNcore's names for destinations (`relfile:///data/json/encore.{0}.json`).
 
 mod cef;
@@ -24,6 +25,7 @@ mod python;
 mod raw;
 pub mod registry;
 pub mod resolved;
+pub mod scp;
 mod splunk;
 pub mod stdout;
 mod style;

@@ -1,5 +1,6 @@
 //! eNcore's names for destinations: the `stream.uri` of an outputter.
 
+use crate::scp::{Remote, ScpError};
 use std::path::PathBuf;
 use std::str::FromStr;
 use thiserror::Error;
@@ -15,6 +16,13 @@ pub enum Target {
         /// What follows the last slash, to be used as the name in [`Settings`](crate::Settings); may be empty.
         name: String,
     },
+    /// `scp://user@host:port/folder/name{0}.json`. A folder that begins with a colon is relative to the home folder there.
+    Scp {
+        /// The folder there; key and configuration are not set.
+        remote: Remote,
+        /// Name of the files, here and there. It has a `{0}`: where the URI has none, `.{0}` stands before the last dot.
+        name: String,
+    },
     /// `stdout://`
     Stdout,
 }
@@ -28,7 +36,7 @@ pub enum UriError {
     )]
     NoScheme(String),
     /// A destination of eNcore that is not there yet.
-    #[error("{uri}: {scheme} is not available yet; use file, relfile or stdout")]
+    #[error("{uri}: {scheme} is not available yet; use file, relfile, scp or stdout")]
     Later {
         /// The URI.
         uri: String,
@@ -36,13 +44,16 @@ pub enum UriError {
         scheme: String,
     },
     /// Something nobody knows. (eNcore takes it for `stdout`.)
-    #[error("{uri}: {scheme} is unknown; use file, relfile or stdout")]
+    #[error("{uri}: {scheme} is unknown; use file, relfile, scp or stdout")]
     Unknown {
         /// The URI.
         uri: String,
         /// Its scheme.
         scheme: String,
     },
+    /// A target of `scp` that cannot be.
+    #[error("{0}")]
+    Scp(String),
     /// Two slashes where there should be three, so that the first folder becomes a host.
     #[error("{uri}: {host} stands where a host would be; write {scheme}:///{host}{path}")]
     Host {
@@ -76,9 +87,26 @@ impl FromStr for Target {
                 let folder = if scheme == "file" { format!("/{folder}") } else { folder.to_owned() };
                 Ok(Target::File { folder: folder.into(), name: name.to_owned() })
             }
-            "tcp" | "udp" | "scp" | "http" | "https" => Err(UriError::Later { uri: text.to_owned(), scheme }),
+            "scp" => {
+                let (place, name) = rest.rsplit_once('/').unwrap_or((rest, ""));
+                // `scp://host/name` is in the root folder, as with a file, and `scp://host/:name` in that of the user.
+                let root = if place.contains('/') || name.starts_with(':') { "" } else { "/" };
+                let remote = format!("{place}{root}").parse().map_err(|e: ScpError| UriError::Scp(e.to_string()))?;
+                Ok(Target::Scp { remote, name: numbered(name.strip_prefix(':').unwrap_or(name)) })
+            }
+            "tcp" | "udp" | "http" | "https" => Err(UriError::Later { uri: text.to_owned(), scheme }),
             _ => Err(UriError::Unknown { uri: text.to_owned(), scheme }),
         }
+    }
+}
+
+/// Every file that is copied needs a name of its own.
+fn numbered(name: &str) -> String {
+    match name.rsplit_once('.') {
+        _ if name.contains("{0}") => name.to_owned(),
+        _ if name.is_empty() => "log{0}".to_owned(),
+        Some((stem, extension)) => format!("{stem}.{{0}}.{extension}"),
+        None => format!("{name}.{{0}}"),
     }
 }
 
@@ -102,13 +130,49 @@ mod tests {
     }
 
     #[test]
+    fn targets_of_scp() {
+        let scp = |uri: &str| match uri.parse() {
+            Ok(Target::Scp { remote, name }) => (remote.user, remote.host, remote.port, remote.folder, name),
+            other => panic!("{other:?}"),
+        };
+        let user = || Some("siem".to_owned());
+        let is =
+            |user, host: &str, port, folder: &str, name: &str| (user, host.into(), port, folder.into(), name.into());
+        assert_eq!(scp("scp://siem@h.example/in/e{0}.json"), is(user(), "h.example", None, "/in", "e{0}.json"));
+        assert_eq!(scp("scp://siem@h:2222/in/a/e.json"), is(user(), "h", Some(2222), "/in/a", "e.{0}.json"));
+        assert_eq!(scp("scp://h/:in/e{0}"), is(None, "h", None, "in", "e{0}"));
+        assert_eq!(scp("scp://h:22:in/a/e{0}"), is(None, "h", Some(22), "in/a", "e{0}"));
+        assert_eq!(scp("scp://h:in/e{0}"), is(None, "h", None, "in", "e{0}"));
+        assert_eq!(scp("scp://h/:e"), is(None, "h", None, "", "e.{0}"));
+        assert_eq!(scp("scp://h/:/e"), is(None, "h", None, "", "e.{0}"));
+        assert_eq!(scp("scp://h/e"), is(None, "h", None, "/", "e.{0}"));
+        assert_eq!(scp("scp://h"), is(None, "h", None, "/", "log{0}"));
+        assert_eq!(scp("scp://siem@[2001:db8::1]:22/in/"), is(user(), "2001:db8::1", Some(22), "/in", "log{0}"));
+        assert_eq!(scp("scp://[::1]/:e{0}"), is(None, "::1", None, "", "e{0}"));
+        for (uri, words) in [
+            ("scp:///in/e{0}", "the host \"\" is missing"),
+            ("scp://-oProxyCommand=x/in/e{0}", "is neither a host name nor an IP address"),
+            ("scp://a b/in/e{0}", "is neither a host name nor an IP address"),
+            ("scp://u:secret@h/in/e{0}", "the user \"u\" is followed by a password"),
+            ("scp://h:70000/in/e{0}", "no TCP port from 1 to 65535"),
+            ("scp://h:0/in/e{0}", "no TCP port from 1 to 65535"),
+            ("scp://[::1/in/e{0}", "a bracket that is not closed"),
+            ("scp://h/in;reboot/e{0}", "the remote folder \"/in;reboot\" may have letters"),
+            ("scp://h/~x/e{0}", "may have letters"),
+        ] {
+            let text = uri.parse::<Target>().unwrap_err().to_string();
+            assert!(text.contains(words) && !text.contains("secret"), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_destination_says_what_is() {
         let text = |uri: &str| uri.parse::<Target>().unwrap_err().to_string();
         assert_eq!(
             text("tcp://10.0.0.1:514"),
-            "tcp://10.0.0.1:514: tcp is not available yet; use file, relfile or stdout"
+            "tcp://10.0.0.1:514: tcp is not available yet; use file, relfile, scp or stdout"
         );
-        assert_eq!(text("kafka://x"), "kafka://x: kafka is unknown; use file, relfile or stdout");
+        assert_eq!(text("kafka://x"), "kafka://x: kafka is unknown; use file, relfile, scp or stdout");
         assert_eq!(
             text("file://var/log/x"),
             "file://var/log/x: var stands where a host would be; write file:///var/log/x"

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 fn settings(folder: &Path, name: &str, lines_per_file: Option<usize>) -> Settings {
-    Settings { folder: folder.to_owned(), name: name.to_owned(), lines_per_file }
+    Settings { lines_per_file, ..Settings::new(folder, name) }
 }
 
 /// A caller that keeps the contract, with a store that survives crashes.

@@ -256,6 +256,8 @@ pub(crate) struct Named {
     pub(crate) table: String,
     pub(crate) rule: Option<String>,
     pub(crate) key: Vec<String>,
+    /// Whose lines have it: `ours` or `encore`; all when it is left out.
+    pub(crate) only: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -177,7 +177,14 @@ pub(crate) fn resolution(out: &mut String, known: &Known, records: &Records, fil
         let mut names = String::new();
         for n in &l.names {
             let rule = rule(n.rule.as_deref())?;
-            let _ = write!(names, "Named{{name:{:?},table:{:?},rule:{rule},key:&{:?}}},", n.r#as, n.table, n.key);
+            let only = match n.only.as_deref() {
+                None => "None",
+                Some("ours") => "Some(NamedBy::Ours)",
+                Some("encore") => "Some(NamedBy::Encore)",
+                Some(other) => return Err(format!("resolution: only = {other:?} is neither ours nor encore")),
+            };
+            let (name, table, key) = (&n.r#as, &n.table, &n.key);
+            let _ = write!(names, "Named{{name:{name:?},table:{table:?},rule:{rule},key:&{key:?},only:{only}}},");
         }
         let _ = write!(out, "Lookup{{records:&{:?},names:&[{names}]}},", l.records);
     }

@@ -343,7 +343,7 @@ use crate::convert::Single;
 use crate::hosts::HostData;
 use crate::names::{Enumeration, NameKey, NameTable};
 use crate::request::{EventVersion, Flag};
-use crate::resolution::{Lookup, Named, Rule, Store};
+use crate::resolution::{Lookup, Named, Naming as NamedBy, Rule, Store};
 use crate::versions::{EventType, Version};
 
 include!(concat!(env!("OUT_DIR"), "/tables.rs"));

@@ -35,6 +35,18 @@ pub struct Named {
     pub rule: Rule,
     /// Fields that make the key; a dot leads into a nested block or the first item of a list.
     pub key: &'static [&'static str],
+    /// Who names it; both when it is `None`.
+    pub only: Option<Naming>,
+}
+
+/// Whose way of naming.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Naming {
+    /// All that can be named, sets of bits bit by bit.
+    #[default]
+    Ours,
+    /// What Cisco's eNcore 5.2.11 names, as it does; sets of bits only when all of the number has a name.
+    Encore,
 }
 
 /// How a resolved value is made from fields.

@@ -1,16 +1,17 @@
 //! `estreamer decode`: a file of captured messages, one line a record or host.
 
-use crate::arguments::{Decode, DecodeFormat};
+use crate::arguments::Decode;
 use crate::exit::{Exit, Failure};
 use collector::resolve::{Item, Resolver};
 use collector::tables::Tables;
-use outputs::{Format, Json, Resolved};
+use outputs::{Dialect, Format, Options, Resolved};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use wire::client::MESSAGE_LIMIT;
 use wire::decode::Decoder;
 use wire::message::{self, Bundle, Message, MessageType};
+use wire::resolution::Naming;
 
 /// Bytes read from the file at a time.
 const READ: usize = 1 << 20;
@@ -18,20 +19,27 @@ const READ: usize = 1 << 20;
 pub(crate) fn run(arguments: &Decode) -> Result<Exit, Failure> {
     let mut input = open(&arguments.file)?;
     let name = arguments.file.display().to_string();
-    let format: Box<dyn Format> = match arguments.format {
-        DecodeFormat::Json => Box::new(Json::new()),
+    let options = Options {
+        extended: arguments.extended,
+        csv: arguments.columns.clone(),
+        host: host_name(),
+        ..Options::default()
     };
+    let format = outputs::by_name(&arguments.format, arguments.dialect, &options);
+    let format = format.map_err(|error| Failure::new(error.to_string()))?;
+    let naming = if arguments.dialect == Dialect::Standard { Naming::Ours } else { Naming::Encore };
     let mut output = Output {
         number: arguments.number,
         format,
         out: BufWriter::with_capacity(256 << 10, std::io::stdout().lock()),
         tables: Tables::built_in(),
         decoder: Decoder::new(),
-        resolver: Resolver::new(),
+        resolver: Resolver::with(naming),
         line: Vec::new(),
         flawed: 0,
     };
-    let outcome = output.stream(&mut input, &name).and_then(|()| Ok(output.out.flush()?));
+    let begun = output.header();
+    let outcome = begun.and_then(|()| output.stream(&mut input, &name)).and_then(|()| Ok(output.out.flush()?));
     match outcome {
         Ok(()) => {}
         // Who reads the output has seen enough (`| head`).
@@ -82,7 +90,21 @@ struct Output<W> {
     flawed: u64,
 }
 
+/// The name of this machine.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 impl<W: Write> Output<W> {
+    /// What a format begins with, as CSV does with the names of its columns.
+    fn header(&mut self) -> Result<(), Stop> {
+        if self.format.header(&mut self.line) {
+            self.out.write_all(&self.line)?;
+        }
+        self.line.clear();
+        Ok(())
+    }
+
     fn stream(&mut self, input: &mut dyn Read, name: &str) -> Result<(), Stop> {
         let mut buffer: Vec<u8> = Vec::new();
         let (mut offset, mut index) = (0u64, 0u64);

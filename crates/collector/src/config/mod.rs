@@ -4,14 +4,17 @@
 //! `comment` in their name, which is how eNcore's file carries comments. Relative paths count from the folder of the
 //! file, as eNcore's counted from the folder it was started in.
 
+mod output;
+
 use crate::filter::{Filter, FilterError};
 use crate::select::Selection;
-use outputs::Target;
+use outputs::{Dialect, Format, FormatError, Options, Target};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 use wire::request::{EventVersion, Start, flag};
+use wire::resolution::Naming;
 use wire::subscription::newest_events;
 use wire::versions::event_type;
 
@@ -68,18 +71,46 @@ impl std::fmt::Debug for Secret {
 }
 
 /// One format and one destination.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Output {
-    /// Name of the format: `json`.
-    pub adapter: String,
+    /// How lines are written.
+    pub format: LineFormat,
     /// Stream URI; names the output in the state file.
     pub uri: String,
     /// Where that is.
     pub target: Target,
     /// Which of the events go there; all when there is none.
     pub filter: Option<Filter>,
-    /// Lines a file holds before the next one begins; `None` = one file for ever.
-    pub lines_per_file: Option<usize>,
+    /// When files are complete, and what becomes of them; folder and name come from the target.
+    pub files: outputs::Settings,
+    /// Private key for copies (`scpKeyFilepath`), relative to the folder of the configuration.
+    pub key: Option<PathBuf>,
+}
+
+/// A format by name, dialect and options.
+#[derive(Debug, Clone)]
+pub struct LineFormat {
+    /// `json`, `splunk`, …: one of [`outputs::registry::NAMES`].
+    pub name: String,
+    /// Whose lines they are like.
+    pub dialect: Dialect,
+    /// What else the format is told.
+    pub options: Options,
+}
+
+impl LineFormat {
+    /// Whose names its lines have.
+    pub fn naming(&self) -> Naming {
+        match self.dialect {
+            Dialect::Standard => Naming::Ours,
+            Dialect::Encore5 | Dialect::Encore3 => Naming::Encore,
+        }
+    }
+
+    /// The format itself.
+    pub fn make(&self) -> Result<Box<dyn Format>, FormatError> {
+        outputs::by_name(&self.name, self.dialect, &self.options)
+    }
 }
 
 /// What the monitor line says, and how often.
@@ -149,6 +180,16 @@ pub enum ConfigError {
         key: String,
         /// What is wrong with it.
         source: Box<outputs::uri::UriError>,
+    },
+    /// No such format.
+    #[error("{path}: {key}: {source}")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The key with its parents.
+        key: String,
+        /// What is wrong.
+        source: Box<FormatError>,
     },
     /// A filter that cannot be understood.
     #[error("{path}: {key}: {source}")]
@@ -262,6 +303,7 @@ impl Reader<'_> {
                 "subscription",
                 "handler",
                 "password",
+                "dialect",
             ],
         );
         if !self.flag(&root, "enabled", true)? {
@@ -291,7 +333,7 @@ impl Reader<'_> {
             flags: self.flags(&subscription)?,
             selection: self.selection(&handler)?,
             filter: self.filter(&handler)?,
-            outputs: self.outputs(&handler)?,
+            outputs: self.outputs(&root, &handler)?,
             log_level,
             log_file,
             monitor: self.monitor(&root)?,
@@ -394,79 +436,6 @@ impl Reader<'_> {
         let list = value.as_array().ok_or_else(|| self.wrong(&object.key(name), value, wanted))?;
         let number = |v: &Value| v.as_u64().and_then(|n| u16::try_from(n).ok());
         list.iter().map(|v| number(v).ok_or_else(|| self.wrong(&object.key(name), v, wanted))).collect()
-    }
-
-    fn outputs(&mut self, handler: &Object<'_>) -> Result<Vec<Output>, ConfigError> {
-        let wanted = "a list of outputters: [{\"adapter\": \"json\", \"enabled\": true, \"stream\": {\"uri\": …}}]";
-        let key = handler.key("outputters");
-        let list = match handler.value("outputters") {
-            None => return Err(self.missing(key, wanted)),
-            Some(value) => value.as_array().ok_or_else(|| self.wrong(&key, value, wanted))?,
-        };
-        let mut outputs = Vec::new();
-        for (i, entry) in list.iter().enumerate() {
-            let place = format!("{key}[{i}]");
-            let map = entry.as_object().ok_or_else(|| self.wrong(&place, entry, wanted))?;
-            let entry = Object { map, place };
-            self.known(&entry, &["name", "adapter", "enabled", "passthru", "stream", "filter"]);
-            if !self.flag(&entry, "enabled", true)? {
-                continue;
-            }
-            let adapter = self.text(&entry, "adapter", "the name of a format: json")?;
-            if adapter != "json" {
-                return Err(self.wrong(
-                    &entry.key("adapter"),
-                    &Value::from(adapter),
-                    "json (the other formats are not there yet)",
-                ));
-            }
-            let stream = self.section(&entry, "stream", "where the lines go: {\"uri\": …}")?;
-            self.known(&stream, &["uri", "options"]);
-            let uri = self.text(
-                &stream,
-                "uri",
-                "a stream URI, for example relfile:///data/json/encore.{0}.json or stdout://",
-            )?;
-            let lines_per_file = match self.optional_section(&stream, "options")? {
-                None => Some(10_000),
-                Some(options) => {
-                    self.known(&options, &["rotate", "maxLogs"]);
-                    let lines = self.number(&options, "maxLogs", 10_000, "a number of records, at least 1")?.max(1);
-                    self.flag(&options, "rotate", true)?.then_some(usize::try_from(lines).unwrap_or(usize::MAX))
-                }
-            };
-            let target = uri.parse();
-            let target = target.map_err(|source| ConfigError::Uri {
-                path: self.path.into(),
-                key: stream.key("uri"),
-                source: Box::new(source),
-            })?;
-            // The state of an output is found by its URI.
-            if outputs.iter().any(|o: &Output| o.uri == uri) {
-                return Err(self.wrong(
-                    &stream.key("uri"),
-                    &Value::from(uri),
-                    "another stream than that of an outputter before",
-                ));
-            }
-            let filter = self.filter(&entry)?;
-            outputs.push(Output { adapter, uri, target, filter, lines_per_file });
-        }
-        if outputs.is_empty() {
-            self.warnings.push(format!("{key} has no enabled entry: records are read and dropped"));
-        }
-        Ok(outputs)
-    }
-
-    fn filter(&mut self, object: &Object<'_>) -> Result<Option<Filter>, ConfigError> {
-        let Some(value) = object.value("filter") else { return Ok(None) };
-        let key = object.key("filter");
-        let wrong = |source| ConfigError::Filter { path: self.path.into(), key: key.clone(), source: Box::new(source) };
-        match value {
-            Value::String(text) if text.trim().is_empty() => Ok(None),
-            Value::String(text) => Filter::parse(text).map(Some).map_err(wrong),
-            other => Err(self.wrong(&key, other, "a filter, as in \"class == intrusion and destinationPort == 443\"")),
-        }
     }
 
     fn logging(&mut self, root: &Object<'_>, folder: &Path) -> Result<(&'static str, Option<PathBuf>), ConfigError> {
@@ -612,8 +581,39 @@ mod tests {
         assert!(!config.selection.metadata && config.selection.include == [18]);
         let target = Target::File { folder: "data/json".into(), name: "encore.{0}.json".into() };
         assert_eq!((config.outputs.len(), &config.outputs[0].target), (1, &target));
-        assert_eq!(config.outputs[0].lines_per_file, Some(5000));
+        assert_eq!(config.outputs[0].files.lines_per_file, Some(5000));
         assert_eq!(config.monitor.period, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn files_are_rotated_kept_and_copied_as_the_options_say() {
+        let sample = |uri: &str, options: &str| {
+            let text = SAMPLE.replacen("relfile:///data/json/encore.{0}.json", uri, 1);
+            parse(&text.replacen("\"rotate\": true, \"maxLogs\": 5000", options, 1))
+        };
+        let config = sample(
+            "file:///data/e{0}",
+            "\"rotate\": false, \"maxBytes\": 1000, \"maxSeconds\": 3600, \"aligned\": true, \"partial\": true, \
+             \"compress\": \"zstd\", \"keepFiles\": 10, \"keepBytes\": 100000, \"keepSeconds\": 86400",
+        );
+        let config = config.unwrap();
+        let files = &config.outputs[0].files;
+        assert_eq!(config.warnings, Vec::<String>::new());
+        assert_eq!(
+            (files.lines_per_file, files.max_bytes, files.aligned, files.partial),
+            (None, Some(1000), true, true)
+        );
+        assert_eq!(files.max_age, Some(Duration::from_secs(3600)));
+        assert_eq!(files.compression, Some(outputs::file::Compression::Zstd));
+        let retention = (files.retention.files, files.retention.bytes, files.retention.age);
+        assert_eq!(retention, (Some(10), Some(100_000), Some(Duration::from_secs(86_400))));
+        let config = sample("scp://siem@h/:in/e.json", "\"rotate\": false, \"scpKeyFilepath\": \"id\"").unwrap();
+        assert_eq!(config.warnings, Vec::<String>::new());
+        let output = &config.outputs[0];
+        assert_eq!((output.files.lines_per_file, output.key.as_deref()), (Some(500), Some(Path::new("id"))));
+        assert!(matches!(&output.target, Target::Scp { name, .. } if name == "e.{0}.json"));
+        let error = sample("relfile:///e{0}", "\"compress\": \"zip\"").unwrap_err().to_string();
+        assert!(error.contains("stream.options.compress is \"zip\", but it must be gzip or zstd"), "{error}");
     }
 
     #[test]
@@ -628,7 +628,11 @@ mod tests {
             ("\"start\": 2", "\"start\": 7", "start is 7"),
             ("fmc.example.com", "1.2.3.4", "placeholder"),
             ("\"level\": \"INFO\"", "\"level\": \"LOUD\"", "logging.level is \"LOUD\""),
-            ("\"adapter\": \"json\"", "\"adapter\": \"jso\"", "handler.outputters[0].adapter is \"jso\""),
+            (
+                "\"adapter\": \"json\"",
+                "\"adapter\": \"jso\"",
+                "handler.outputters[0].adapter: there is no format \"jso\"; write one of json, splunk",
+            ),
             ("\"include\": [18]", "\"include\": [70000]", "handler.records.include is 70000"),
             ("relfile:///", "tcp://", "handler.outputters[0].stream.uri: tcp://"),
             ("\"enabled\": true, \"start\"", "\"enabled\": false, \"start\"", "enabled is false"),
