@@ -1,6 +1,6 @@
 //! The arguments of every command.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -55,6 +55,21 @@ pub(crate) enum Command {
                             ESTREAMER_PASSWORD instead of in the file."
     )]
     Test(Test),
+    /// Try out a server: the reference client, with the options of ssl_test.pl
+    #[command(
+        disable_help_flag = true,
+        after_help = "Example:\n  estreamer ssl-test fmc.example.com -s all --count 10\n  estreamer ssl-test fmc.example.com -o csv -f events.csv\n  \
+                      estreamer ssl-test fmc.example.com -o pcap -f packets.pcap --seconds 60\n  \
+                      estreamer ssl-test fmc.example.com -o snmp -f traps.example.com --community public\n  \
+                      estreamer ssl-test fmc.example.com -o syslog -f logs.example.com:514 --priority local0.notice\n  \
+                      estreamer ssl-test fmc.example.com -h 10.0.0.0/8 --json\n  estreamer ssl-test -i 2001:db8::1 -pk client.pkcs12\n\n\
+                      The options of ssl_test.pl may be shortened as there: -po, -pk, -pa, --outp.\nThe password of the PKCS#12 file may \
+                      be given in ESTREAMER_PASSWORD, those of an SNMPv3 user in\nESTREAMER_SNMP_AUTH and ESTREAMER_SNMP_PRIV.\nIt ends \
+                      with the connection, with Ctrl-C, or at --count or --seconds. Exit codes: 0 it ended so,\n1 no connection, a \
+                      broken one or an output that failed, 2 wrong arguments, 3 something is missing (records\nnot understood or not \
+                      handed on, hosts the server does not know)."
+    )]
+    SslTest(Box<SslTest>),
     /// Decode a file of captured messages
     #[command(
         after_help = "Example:\n  estreamer decode --format json capture.bin\n  estreamer decode --format cef --dialect encore-5 capture.bin\n\nThe file holds messages back to back, as they come from a \
@@ -216,6 +231,170 @@ pub(crate) struct Test {
     /// The configuration, as eNcore writes it
     #[arg(long, value_name = "FILE", default_value = "estreamer.conf")]
     pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SslTest {
+    /// The server: name, IPv4 or IPv6 address
+    pub(crate) server: String,
+    /// Port of the server
+    #[arg(long, value_name = "PORT", default_value_t = 8302, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
+    /// PKCS#12 file of the client [default: the first *.pkcs12 of this folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pkcs12: Option<PathBuf>,
+    /// Its password; asked for where there is a terminal
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) password: Option<String>,
+    /// Where to begin: all, now, bookmark, or a Unix second
+    #[arg(short, long, value_name = "WHEN", default_value = "bookmark", value_parser = Begin::parse)]
+    pub(crate) start: Begin,
+    /// What to do with what comes
+    #[arg(short, long, value_enum, value_name = "NAME", default_value_t = SslTestOutput::Print)]
+    pub(crate) output: SslTestOutput,
+    /// Output file, or - for standard output; for snmp the receiver, for syslog a server or socket [default: /dev/log]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<String>,
+    /// Print host data instead: an address, range (a-b, a,b) or block (a/n), or several with commas; may be repeated
+    #[arg(short = 'h', long = "host", alias = "hosts", value_name = "HOSTS", value_parser = Hosts::parse)]
+    pub(crate) hosts: Vec<Hosts>,
+    /// Connect by IPv6 only
+    #[arg(short = 'i', long)]
+    pub(crate) ipv6: bool,
+    /// Log the dialogue to standard error
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Take only the records of this domain (netmap id)
+    #[arg(short, long, value_name = "ID", value_parser = clap::value_parser!(u16).range(..=0x7fff))]
+    pub(crate) domain: Option<u16>,
+    /// Ask for the newest event versions in an extended request, instead of for those ssl_test.pl asks for
+    #[arg(long)]
+    pub(crate) extended: bool,
+    /// End after this many events, rows, packets or alerts
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// End after this time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(crate) seconds: Option<u64>,
+    /// Time for TCP and TLS, and for the answer to a host request, in seconds
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) timeout: u64,
+    /// The bookmark
+    #[arg(long, value_name = "FILE", default_value = client::bookmark::DEFAULT)]
+    pub(crate) bookmark: PathBuf,
+    /// Hosts: with the notes
+    #[arg(long, requires = "hosts", help_heading = "Host data")]
+    pub(crate) notes: bool,
+    /// Hosts: with the banners of their servers
+    #[arg(long, requires = "hosts", help_heading = "Host data")]
+    pub(crate) banners: bool,
+    /// Hosts: as JSON lines
+    #[arg(long, requires = "hosts", help_heading = "Host data")]
+    pub(crate) json: bool,
+    /// Hosts: in the layout of a data type: 0 (3.5), 2 (4.7), 4 (4.9), 6 (5.0 and later)
+    #[arg(long, value_name = "N", requires = "hosts", help_heading = "Host data", value_parser = clap::value_parser!(u32).range(..=7))]
+    pub(crate) data_type: Option<u32>,
+    /// pcap: write pcapng, which takes all link types
+    #[arg(long, help_heading = "Captures")]
+    pub(crate) pcapng: bool,
+    /// snmp, syslog: collect events of priority 3 and lower for this many seconds; 0 sends them at once
+    #[arg(long, value_name = "N", default_value_t = client::alert::COLLECT.as_secs(), help_heading = "Alerts", value_parser = clap::value_parser!(u64).range(..=86_400))]
+    pub(crate) collect: u64,
+    /// syslog: facility and severity
+    #[arg(long, value_name = "FACILITY.SEVERITY", default_value = "user.notice", help_heading = "Alerts", value_parser = priority)]
+    pub(crate) priority: client::syslog::Priority,
+    /// snmp: community of version 2c
+    #[arg(long, value_name = "TEXT", default_value = client::snmp::COMMUNITY, help_heading = "Alerts")]
+    pub(crate) community: String,
+    /// snmp: user of version 3, which is used then
+    #[arg(long, value_name = "NAME", help_heading = "Alerts", conflicts_with = "community")]
+    pub(crate) user: Option<String>,
+    /// snmp: authentication of the user: SHA, SHA-224, SHA-256, SHA-384, SHA-512
+    #[arg(long, value_name = "NAME", default_value = "SHA", requires = "user", help_heading = "Alerts", value_parser = authentication)]
+    pub(crate) auth: client::snmp::Authentication,
+    /// snmp: its password; without it nothing is authenticated
+    #[arg(long, value_name = "TEXT", requires = "user", help_heading = "Alerts")]
+    pub(crate) auth_password: Option<String>,
+    /// snmp: password of privacy (AES); without it nothing is encrypted
+    #[arg(long, value_name = "TEXT", requires = "user", help_heading = "Alerts")]
+    pub(crate) priv_password: Option<String>,
+    /// snmp: engine id of version 3 [default: 0x8000000004 and the name of this host in hex]
+    #[arg(long, value_name = "HEX", requires = "user", help_heading = "Alerts", value_parser = Engine::parse)]
+    pub(crate) engine_id: Option<Engine>,
+    /// Print help
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SslTestOutput {
+    /// All fields of all records, to be read
+    Print,
+    /// Intrusion events, a row each
+    Csv,
+    /// Packets, as a capture
+    Pcap,
+    /// Intrusion events, as SNMP traps
+    Snmp,
+    /// Intrusion events, as syslog lines
+    Syslog,
+}
+
+/// Where `ssl-test` begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    All,
+    Now,
+    Bookmark,
+    Second(u32),
+}
+
+impl Begin {
+    fn parse(text: &str) -> Result<Self, String> {
+        Ok(match text {
+            "all" => Begin::All,
+            "now" => Begin::Now,
+            "bookmark" => Begin::Bookmark,
+            second => {
+                let second = second.parse().map_err(|_| "it must be all, now, bookmark or a Unix second")?;
+                Begin::Second(second)
+            }
+        })
+    }
+}
+
+/// The hosts of one option.
+#[derive(Debug, Clone)]
+pub(crate) struct Hosts(pub(crate) Vec<client::hosts::Query>);
+
+impl Hosts {
+    fn parse(text: &str) -> Result<Self, client::hosts::QueryError> {
+        client::hosts::parse(text).map(Hosts)
+    }
+}
+
+/// An SNMP engine id.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine(pub(crate) Vec<u8>);
+
+impl Engine {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let wrong = "it must be 5 to 32 octets in hex, such as 0x80000000046669727374";
+        let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
+        let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+        let octets: Vec<u8> = digits.chunks(2).map_while(octet).collect();
+        let whole = digits.len() == 2 * octets.len() && digits.iter().all(u8::is_ascii_hexdigit);
+        if whole && (5..=32).contains(&octets.len()) { Ok(Engine(octets)) } else { Err(wrong) }
+    }
+}
+
+fn priority(text: &str) -> Result<client::syslog::Priority, &'static str> {
+    client::syslog::Priority::parse(text)
+        .ok_or("it must be a facility and a severity, such as user.notice or local0.err")
+}
+
+fn authentication(text: &str) -> Result<client::snmp::Authentication, &'static str> {
+    client::snmp::Authentication::parse(text).ok_or("it must be SHA, SHA-224, SHA-256, SHA-384 or SHA-512")
 }
 
 #[derive(Debug, Args)]

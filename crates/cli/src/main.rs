@@ -9,7 +9,7 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let arguments = arguments::Arguments::parse();
+    let arguments = arguments::Arguments::parse_from(commands::spelled(std::env::args_os()));
     match commands::run(arguments) {
         Ok(code) => code.into(),
         Err(failure) => {

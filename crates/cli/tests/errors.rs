@@ -47,7 +47,7 @@ fn a_configuration_that_cannot_be_used() {
     with(&|c| c["handler"]["outputters"][0]["stream"]["uri"] = "kafka://x".into())
         .failed(1, &["handler.outputters[0].stream.uri: kafka://x: kafka is unknown"]);
     with(&|c| c["handler"]["outputters"][0]["adapter"] = "xml".into())
-        .failed(1, &["handler.outputters[0].adapter is \"xml\""]);
+        .failed(1, &["handler.outputters[0].adapter: there is no format \"xml\""]);
     fs::write(dir.path().join("client.pkcs12"), "no PKCS#12").unwrap();
     with(&|_| {}).failed(1, &["client.pkcs12", "PKCS#12"]);
 }
@@ -187,6 +187,7 @@ fn arguments_help_and_completions() {
         &["collect"],
         &["test"],
         &["decode"],
+        &["ssl-test"],
         &["completions"],
     ] {
         let help = run(&[command, &["--help"]].concat()).success();

@@ -8,7 +8,10 @@ mod init;
 mod schema;
 mod sensor;
 mod server;
+mod ssl_test;
 mod test;
+
+pub(crate) use ssl_test::spelled;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::{Exit, Failure};
@@ -24,6 +27,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Collect(collect) => collect::run(&collect),
         Command::Test(test) => test::run(&test),
+        Command::SslTest(ssl_test) => ssl_test::run(&ssl_test),
         Command::Decode(decode) => decode::run(&decode),
         Command::Schema(schema) => schema::run(&schema),
         Command::Completions { shell } => {
