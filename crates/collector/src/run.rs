@@ -1,13 +1,14 @@
 //! A running collector: threads, connection, reconnection, monitor line.
 
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::config::{Config, Output};
+use crate::config::{Config, Output, Place};
 use crate::connect::{self, ConnectError};
 use crate::deliver::{Delivery, DeliveryError};
 use crate::intake::{Batch, Intake, SessionEnd};
 use crate::stats::{State, Stats};
-use crate::work::{Formatted, Lines, Plan, Worker};
+use crate::work::{Formatted, Lines, Plan, SingleLine, Worker};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use outputs::Remote as Spooled;
 use outputs::scp::{Remote, Scp};
 use outputs::{Destination, Error as DestinationError, File, Format, Settings, Stdout, Target};
 use rustls::ClientConfig;
@@ -47,6 +48,9 @@ pub enum RunError {
     /// The certificate file.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// A receiver.
+    #[error(transparent)]
+    Network(#[from] outputs::transport::SetupError),
     /// A format.
     #[error(transparent)]
     Format(#[from] outputs::FormatError),
@@ -112,8 +116,12 @@ impl Collector {
         for output in &config.outputs {
             let state = resume.destinations.get(&output.uri).map(String::as_str);
             destinations.push((output.uri.clone(), open(output, &config.folder, state)?));
+            let format = output.format.make()?;
             formats.push(Lines {
-                format: output.format.make()?,
+                format: match &output.place {
+                    Place::Files(_) => format,
+                    Place::Network(_) => Box::new(SingleLine(format)),
+                },
                 filter: output.filter.clone(),
                 naming: output.format.naming(),
             });
@@ -189,7 +197,15 @@ impl Collector {
 
 fn open(output: &Output, folder: &Path, state: Option<&str>) -> Result<Box<dyn Destination>, RunError> {
     let files = output.files.clone();
-    Ok(match &output.target {
+    let target = match &output.place {
+        Place::Files(target) => target,
+        Place::Network(network) => {
+            let transport = network.carrier.make()?;
+            let (spool, sender) = (network.spool.clone(), network.sender.clone());
+            return Ok(Box::new(Spooled::open(&output.uri, spool, sender, transport, state)?));
+        }
+    };
+    Ok(match target {
         Target::Stdout => Box::new(Stdout::new()),
         Target::File { folder: below, name } => {
             let settings = Settings { folder: folder.join(below), name: name.clone(), ..files };

@@ -33,6 +33,24 @@ pub struct Lines {
     pub naming: Naming,
 }
 
+/// Lines without line ends inside, for receivers that take each for a line: eNcore's CEF prints them as they are.
+pub struct SingleLine(pub Box<dyn Format>);
+
+impl Format for SingleLine {
+    fn format(&self, event: &Resolved<'_>, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
+        let printed = self.0.format(event, out);
+        if let Some((_, line)) = out.get_mut(start..).and_then(<[u8]>::split_last_mut) {
+            line.iter_mut().filter(|b| **b == b'\n').for_each(|b| *b = b' ');
+        }
+        printed
+    }
+
+    fn header(&self, out: &mut Vec<u8>) -> bool {
+        self.0.header(out)
+    }
+}
+
 /// A batch as the destinations want it.
 #[derive(Debug, Default)]
 pub struct Formatted {

@@ -9,6 +9,7 @@
 //! * [`destination`]: the trait, its errors, and the contract by which files get each event exactly once;
 //! * [`file`](mod@file) and [`stdout`]: the destinations;
 //! * [`scp`]: where complete files are copied to;
+//! * [`spool`], [`sender`], [`transport`]: lines that go over the network wait on disk until the other side has them;
 //! * [`uri`]: eNcore's names for destinations (`relfile:///data/json/encore.{0}.json`).
 
 mod cef;
@@ -19,6 +20,7 @@ pub mod dialect;
 pub mod file;
 pub mod json;
 mod mapping;
+pub mod metrics;
 mod packet;
 mod pretty;
 mod python;
@@ -26,10 +28,13 @@ mod raw;
 pub mod registry;
 pub mod resolved;
 pub mod scp;
+pub mod sender;
 mod splunk;
+pub mod spool;
 pub mod stdout;
 mod style;
 mod text;
+pub mod transport;
 pub mod uri;
 
 pub use clock::Clock;
@@ -38,8 +43,12 @@ pub use dialect::{Dialect, UnknownDialect};
 pub use file::{File, Settings};
 pub use json::Json;
 pub use mapping::MappingError;
+pub use metrics::{Counts, Metrics};
 pub use packet::PacketEncoding;
 pub use registry::{FormatError, Options, by_name};
 pub use resolved::{Computed, Format, Resolved};
+pub use sender::{Remote, Sender};
+pub use spool::{Overflow, Spool};
 pub use stdout::Stdout;
+pub use transport::Transport;
 pub use uri::Target;

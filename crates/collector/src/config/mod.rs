@@ -4,10 +4,12 @@
 //! `comment` in their name, which is how eNcore's file carries comments. Relative paths count from the folder of the
 //! file, as eNcore's counted from the folder it was started in.
 
+pub mod network;
 mod output;
 
 use crate::filter::{Filter, FilterError};
 use crate::select::Selection;
+use network::Network;
 use outputs::{Dialect, Format, FormatError, Options, Target};
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -78,13 +80,22 @@ pub struct Output {
     /// Stream URI; names the output in the state file.
     pub uri: String,
     /// Where that is.
-    pub target: Target,
+    pub place: Place,
     /// Which of the events go there; all when there is none.
     pub filter: Option<Filter>,
     /// When files are complete, and what becomes of them; folder and name come from the target.
     pub files: outputs::Settings,
     /// Private key for copies (`scpKeyFilepath`), relative to the folder of the configuration.
     pub key: Option<PathBuf>,
+}
+
+/// Where lines go.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// On this machine, or by files to another.
+    Files(Target),
+    /// Over the network.
+    Network(Box<Network>),
 }
 
 /// A format by name, dialect and options.
@@ -180,6 +191,16 @@ pub enum ConfigError {
         key: String,
         /// What is wrong with it.
         source: Box<outputs::uri::UriError>,
+    },
+    /// A receiver that cannot be set up.
+    #[error("{path}: {key}: {source}")]
+    Network {
+        /// The file.
+        path: PathBuf,
+        /// The key with its parents.
+        key: String,
+        /// What is wrong.
+        source: Box<outputs::transport::SetupError>,
     },
     /// No such format.
     #[error("{path}: {key}: {source}")]
@@ -333,7 +354,7 @@ impl Reader<'_> {
             flags: self.flags(&subscription)?,
             selection: self.selection(&handler)?,
             filter: self.filter(&handler)?,
-            outputs: self.outputs(&root, &handler)?,
+            outputs: self.outputs(&root, &handler, &folder)?,
             log_level,
             log_file,
             monitor: self.monitor(&root)?,
@@ -580,7 +601,7 @@ mod tests {
         assert_eq!(config.state_file(), Path::new("/opt/encore/fmc.example.com-8302_state.db"));
         assert!(!config.selection.metadata && config.selection.include == [18]);
         let target = Target::File { folder: "data/json".into(), name: "encore.{0}.json".into() };
-        assert_eq!((config.outputs.len(), &config.outputs[0].target), (1, &target));
+        assert!(matches!(&config.outputs[..], [Output { place: Place::Files(found), .. }] if *found == target));
         assert_eq!(config.outputs[0].files.lines_per_file, Some(5000));
         assert_eq!(config.monitor.period, Duration::from_secs(60));
     }
@@ -611,7 +632,7 @@ mod tests {
         assert_eq!(config.warnings, Vec::<String>::new());
         let output = &config.outputs[0];
         assert_eq!((output.files.lines_per_file, output.key.as_deref()), (Some(500), Some(Path::new("id"))));
-        assert!(matches!(&output.target, Target::Scp { name, .. } if name == "e.{0}.json"));
+        assert!(matches!(&output.place, Place::Files(Target::Scp { name, .. }) if name == "e.{0}.json"));
         let error = sample("relfile:///e{0}", "\"compress\": \"zip\"").unwrap_err().to_string();
         assert!(error.contains("stream.options.compress is \"zip\", but it must be gzip or zstd"), "{error}");
     }
@@ -634,7 +655,8 @@ mod tests {
                 "handler.outputters[0].adapter: there is no format \"jso\"; write one of json, splunk",
             ),
             ("\"include\": [18]", "\"include\": [70000]", "handler.records.include is 70000"),
-            ("relfile:///", "tcp://", "handler.outputters[0].stream.uri: tcp://"),
+            ("relfile:///", "ftp://", "handler.outputters[0].stream.uri: ftp://"),
+            ("relfile:///", "tcp://", "handler.outputters[0].stream.uri: the receiver cannot be"),
             ("\"enabled\": true, \"start\"", "\"enabled\": false, \"start\"", "enabled is false"),
             ("\"handler\": {", "\"handle\": {", "handler is missing"),
             (

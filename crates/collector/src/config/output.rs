@@ -1,10 +1,11 @@
 //! The outputs of a configuration: formats, filters, destinations and their options.
 
-use super::{ConfigError, LineFormat, Object, Output, Reader};
+use super::network::is_network;
+use super::{ConfigError, LineFormat, Object, Output, Place, Reader};
 use crate::filter::Filter;
-use outputs::{Clock, Dialect, Options, PacketEncoding, Target};
+use outputs::{Clock, Dialect, Options, PacketEncoding, Settings, Target};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The name of this machine.
@@ -13,7 +14,12 @@ fn host_name() -> String {
 }
 
 impl Reader<'_> {
-    pub(super) fn outputs(&mut self, root: &Object<'_>, handler: &Object<'_>) -> Result<Vec<Output>, ConfigError> {
+    pub(super) fn outputs(
+        &mut self,
+        root: &Object<'_>,
+        handler: &Object<'_>,
+        folder: &Path,
+    ) -> Result<Vec<Output>, ConfigError> {
         let wanted = "a list of outputters: [{\"adapter\": \"json\", \"enabled\": true, \"stream\": {\"uri\": …}}]";
         let key = handler.key("outputters");
         let list = match handler.value("outputters") {
@@ -21,7 +27,7 @@ impl Reader<'_> {
             Some(value) => value.as_array().ok_or_else(|| self.wrong(&key, value, wanted))?,
         };
         let defaults = self.defaults(root)?;
-        let mut outputs = Vec::new();
+        let mut outputs: Vec<Output> = Vec::new();
         for (i, entry) in list.iter().enumerate() {
             let place = format!("{key}[{i}]");
             let map = entry.as_object().ok_or_else(|| self.wrong(&place, entry, wanted))?;
@@ -38,12 +44,6 @@ impl Reader<'_> {
                 "uri",
                 "a stream URI, for example relfile:///data/json/encore.{0}.json or stdout://",
             )?;
-            let target: Result<Target, _> = uri.parse();
-            let target = target.map_err(|source| ConfigError::Uri {
-                path: self.path.into(),
-                key: stream.key("uri"),
-                source: Box::new(source),
-            })?;
             // The state of an output is found by its URI.
             if outputs.iter().any(|o: &Output| o.uri == uri) {
                 return Err(self.wrong(
@@ -53,8 +53,25 @@ impl Reader<'_> {
                 ));
             }
             let filter = self.filter(&entry)?;
-            let (files, key) = self.file_options(&stream, matches!(target, Target::Scp { .. }))?;
-            outputs.push(Output { format, uri, target, filter, files, key });
+            let (place, files, key) = if is_network(&uri) {
+                // They are no lines: the receiver could not tell where one ends.
+                if matches!(format.name.as_str(), "raw" | "pretty") {
+                    let value = Value::from(format.name);
+                    return Err(self.wrong(&entry.key("adapter"), &value, "a format of lines to go over the network"));
+                }
+                let network = self.network(&stream, &uri, folder)?;
+                (Place::Network(Box::new(network)), Settings::new("", ""), None)
+            } else {
+                let target: Result<Target, _> = uri.parse();
+                let target = target.map_err(|source| ConfigError::Uri {
+                    path: self.path.into(),
+                    key: stream.key("uri"),
+                    source: Box::new(source),
+                })?;
+                let (files, key) = self.file_options(&stream, matches!(target, Target::Scp { .. }))?;
+                (Place::Files(target), files, key)
+            };
+            outputs.push(Output { format, uri, place, filter, files, key });
         }
         if outputs.is_empty() {
             self.warnings.push(format!("{key} has no enabled entry: records are read and dropped"));
