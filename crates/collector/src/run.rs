@@ -196,7 +196,8 @@ impl Collector {
 }
 
 fn open(output: &Output, folder: &Path, state: Option<&str>) -> Result<Box<dyn Destination>, RunError> {
-    let files = output.files.clone();
+    let mut files = output.files.clone();
+    output.format.make()?.header(&mut files.header);
     let target = match &output.place {
         Place::Files(target) => target,
         Place::Network(network) => {
@@ -206,7 +207,11 @@ fn open(output: &Output, folder: &Path, state: Option<&str>) -> Result<Box<dyn D
         }
     };
     Ok(match target {
-        Target::Stdout => Box::new(Stdout::new()),
+        Target::Stdout => {
+            let mut stdout = Stdout::new();
+            stdout.write(&files.header, 0)?;
+            Box::new(stdout)
+        }
         Target::File { folder: below, name } => {
             let settings = Settings { folder: folder.join(below), name: name.clone(), ..files };
             Box::new(File::open(settings, state)?)

@@ -475,6 +475,10 @@ impl Destination for File {
         if lines > self.room() {
             return Err(Error::Full { lines, room: self.room() });
         }
+        if self.flushed == 0 && self.buffer.is_empty() && !bytes.is_empty() {
+            self.handle()?;
+            self.buffer.extend_from_slice(&self.settings.header);
+        }
         if self.buffer.len() + bytes.len() > BUFFER {
             self.flush()?;
         }

@@ -411,3 +411,29 @@ fn after_a_full_disk_has_room_nothing_is_missing_or_there_twice() {
         caller.check();
     }
 }
+
+#[test]
+fn every_file_begins_with_the_header_once() {
+    let dir = TempDir::new().unwrap();
+    let header = b"number,text\n".to_vec();
+    let settings = Settings { header: header.clone(), ..settings(dir.path(), "t.{0}.csv", Some(3)) };
+    let mut caller = Caller::new(settings.clone(), 1);
+    caller.write(4);
+    caller.checkpoint();
+    caller.write(1);
+    // It dies: what was written after the checkpoint is cut off, the header is not written again.
+    let (position, state) = caller.stored.clone().unwrap();
+    let paths = caller.paths.clone();
+    drop(caller.file);
+    let mut caller = Caller { file: File::open(settings, Some(&state)).unwrap(), position, paths, ..caller };
+    caller.write(5);
+    caller.checkpoint();
+    let files: Vec<String> = caller.paths.iter().filter_map(|p| fs::read_to_string(p).ok()).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for text in &files {
+        assert_eq!(text.matches("number,text").count(), 1, "{text}");
+        assert!(text.starts_with("number,text\n"), "{text}");
+    }
+    let lines: Vec<usize> = files.iter().map(|t| t.lines().count() - 1).collect();
+    assert_eq!(lines, [3, 3, 3]);
+}

@@ -14,6 +14,8 @@ pub struct Settings {
     pub folder: PathBuf,
     /// Name of the files, with `{0}` for the epoch second; empty means `log{0}`.
     pub name: String,
+    /// What every file begins with, as CSV does with the names of its columns. It counts as no line.
+    pub header: Vec<u8>,
     /// Lines of a file before the next one is begun; at least 1.
     pub lines_per_file: Option<usize>,
     /// Bytes of a file before the next one is begun. Lines are not cut: a file may exceed this by a few of them.
@@ -62,6 +64,7 @@ impl Settings {
         Settings {
             folder: folder.into(),
             name: name.into(),
+            header: Vec::new(),
             lines_per_file: None,
             max_bytes: None,
             max_age: None,
