@@ -10,7 +10,7 @@ use crate::work::{Formatted, Lines, Plan, SingleLine, Worker};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use outputs::Remote as Spooled;
 use outputs::scp::{Remote, Scp};
-use outputs::{Destination, Error as DestinationError, File, Format, Settings, Stdout, Target};
+use outputs::{Destination, Error as DestinationError, File, Format, Metrics, Settings, Stdout, Target};
 use rustls::ClientConfig;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,6 +83,7 @@ pub struct Collector {
     intake: JoinHandle<()>,
     workers: Vec<JoinHandle<()>>,
     delivery: JoinHandle<Result<(), DeliveryError>>,
+    receivers: Vec<(String, Arc<Metrics>)>,
 }
 
 impl RunError {
@@ -113,9 +114,10 @@ impl Collector {
         let (checkpoint, resume) = Checkpoint::open(&config.state_file())?;
         let mut destinations: Vec<(String, Box<dyn Destination>)> = Vec::new();
         let mut formats: Vec<Lines> = Vec::new();
+        let mut receivers = Vec::new();
         for output in &config.outputs {
             let state = resume.destinations.get(&output.uri).map(String::as_str);
-            destinations.push((output.uri.clone(), open(output, &config.folder, state)?));
+            destinations.push((output.uri.clone(), open(output, &config.folder, state, &mut receivers)?));
             let format = output.format.make()?;
             formats.push(Lines {
                 format: match &output.place {
@@ -165,12 +167,17 @@ impl Collector {
             started: Instant::now(),
         };
         let intake = thread("intake", move || reader.run())?;
-        Ok(Collector { stats, stop, intake, workers, delivery })
+        Ok(Collector { stats, stop, intake, workers, delivery, receivers })
     }
 
     /// The counters.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.stats
+    }
+
+    /// The counters of the receivers in the network, by their URIs.
+    pub fn receivers(&self) -> &[(String, Arc<Metrics>)] {
+        &self.receivers
     }
 
     /// Whether it has ended by itself: [`Collector::join`] says why.
@@ -195,7 +202,12 @@ impl Collector {
     }
 }
 
-fn open(output: &Output, folder: &Path, state: Option<&str>) -> Result<Box<dyn Destination>, RunError> {
+fn open(
+    output: &Output,
+    folder: &Path,
+    state: Option<&str>,
+    receivers: &mut Vec<(String, Arc<Metrics>)>,
+) -> Result<Box<dyn Destination>, RunError> {
     let mut files = output.files.clone();
     output.format.make()?.header(&mut files.header);
     let target = match &output.place {
@@ -203,7 +215,9 @@ fn open(output: &Output, folder: &Path, state: Option<&str>) -> Result<Box<dyn D
         Place::Network(network) => {
             let transport = network.carrier.make()?;
             let (spool, sender) = (network.spool.clone(), network.sender.clone());
-            return Ok(Box::new(Spooled::open(&output.uri, spool, sender, transport, state)?));
+            let remote = Spooled::open(&output.uri, spool, sender, transport, state)?;
+            receivers.push((output.uri.clone(), remote.metrics()));
+            return Ok(Box::new(remote));
         }
     };
     Ok(match target {

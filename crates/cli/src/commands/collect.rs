@@ -7,6 +7,7 @@ use crate::logging;
 use collector::config::{Config, Secret};
 use collector::run::Collector;
 use collector::stats::Stats;
+use outputs::Counts;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,9 +25,12 @@ pub(crate) fn run(arguments: &Collect) -> Result<Exit, Failure> {
             std::thread::sleep(Duration::from_millis(50));
         }
         collector.stop();
-        let stats = collector.stats().clone();
+        let (stats, receivers) = (collector.stats().clone(), collector.receivers().to_vec());
         let outcome = collector.join();
         tracing::info!("{}", summary(&stats));
+        for (uri, metrics) in receivers {
+            tracing::info!("{uri}: {}", receiver(&metrics.counts()));
+        }
         match outcome {
             Ok(()) => return Ok(Exit::Done),
             Err(error) if error.closed() => return Ok(Exit::Done),
@@ -37,6 +41,13 @@ pub(crate) fn run(arguments: &Collect) -> Result<Exit, Failure> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn receiver(counts: &Counts) -> String {
+    format!(
+        "{} lines written = {} sent + {} refused + {} dropped + {} pending",
+        counts.written, counts.sent, counts.failed, counts.dropped, counts.pending
+    )
 }
 
 fn summary(stats: &Stats) -> String {
