@@ -218,9 +218,10 @@ impl<'a> Layouts<'a> {
             };
             let encore = field.encore.as_deref().unwrap_or(&field.name);
             let (slot, shift) = slots.place(if field.present_if.is_some() || little { 0 } else { fixed });
+            let (run, run_bytes) = if shift == 0 { run(&l.fields[i..]) } else { (0, 0) };
             let _ = write!(
                 out,
-                "Field{{name:{:?},encore:{encore:?},kind:{kind},fixed:{fixed},present_if:{present_if},counts:{counts:?},adjust:{adjust},optional:{},repeat:{},little:{little},slot:{slot},shift:{shift}}},",
+                "Field{{name:{:?},encore:{encore:?},kind:{kind},fixed:{fixed},present_if:{present_if},counts:{counts:?},adjust:{adjust},optional:{},repeat:{},little:{little},slot:{slot},shift:{shift},run:{run},run_bytes:{run_bytes}}},",
                 field.name, field.optional, field.repeat
             );
         }
@@ -281,6 +282,13 @@ impl<'a> Layouts<'a> {
             other => return Err(format!("unknown type {other}")),
         })
     }
+}
+
+/// How many fields from here on are always there and of fixed size, and their bytes.
+fn run(fields: &[Field]) -> (usize, u32) {
+    let plain = |f: &&Field| f.present_if.is_none() && f.endian.is_none() && !f.optional && fixed_size(&f.r#type) > 0;
+    let run = fields.iter().take_while(plain);
+    (run.clone().count(), run.map(|f| fixed_size(&f.r#type)).sum())
 }
 
 /// Which fields a decoder keeps the place of. A run of fields of fixed size has one slot: where it begins tells where

@@ -293,10 +293,18 @@ impl Decoder {
         }
         let mut pos = at;
         let mut read = 0;
-        for field in layout.fields {
+        while let Some(field) = layout.fields.get(usize::from(read)) {
             if usize::from(field.slot) >= room {
                 self.report(layout, field, pos, Flaw::Cut { needed: 1, left: 0 });
                 break;
+            }
+            if field.run > 1 && end - pos >= u32::from(field.run_bytes) {
+                if let Some(s) = self.slots.get_mut(base + usize::from(field.slot)) {
+                    *s = pos;
+                }
+                pos += u32::from(field.run_bytes);
+                read += field.run;
+                continue;
             }
             if let Some(condition) = field.present_if
                 && self.uint(data, base, layout, condition) == 0

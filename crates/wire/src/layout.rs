@@ -178,6 +178,10 @@ pub struct Field {
     pub(crate) slot: u16,
     /// How many bytes after the start of that run it begins; 0 for the first of a run, which fills the slot.
     pub(crate) shift: u16,
+    /// At the first of a run: how many fields from here on are always there and of fixed size. They can be taken at once.
+    pub(crate) run: u16,
+    /// And their bytes.
+    pub(crate) run_bytes: u16,
 }
 
 /// That a field's numbers are those of an enumeration.
