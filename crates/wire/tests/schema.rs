@@ -100,7 +100,8 @@ proptest! {
                 let cut = cut.max(header);
                 let short = shortened(&bytes, header, cut);
                 let decoded = decoder.decode(&short).unwrap();
-                if cut < head || cut < whole && !open(record) {
+                // What is left may happen to be a block of its very length, of a type nobody knows.
+                if cut < head || cut < whole && !open(record) && !decoded.opaque() {
                     let what = || format!("record {} of {whole} bytes cut at {cut} has a problem", record.record_type);
                     let problem = decoded.problem().ok_or_else(|| TestCaseError::fail(what()))?;
                     prop_assert!(problem.offset <= short.len());
