@@ -66,6 +66,6 @@ impl Endpoint {
     }
 
     fn at(&self, host: String) -> Server {
-        Server { host, port: self.port, pkcs12: PathBuf::new(), password: None }
+        Server { host, port: self.port, pkcs12: PathBuf::new(), password: None, name: None, set: None }
     }
 }

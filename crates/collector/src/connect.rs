@@ -159,7 +159,9 @@ fn watch(tcp: &TcpStream) {
         sockopt::set_socket_keepalive(tcp, true)?;
         sockopt::set_tcp_keepidle(tcp, Duration::from_secs(60))?;
         sockopt::set_tcp_keepintvl(tcp, Duration::from_secs(15))?;
-        sockopt::set_tcp_keepcnt(tcp, 4)
+        sockopt::set_tcp_keepcnt(tcp, 4)?;
+        // It does not ask while something sent is not confirmed.
+        sockopt::set_tcp_user_timeout(tcp, 120_000)
     };
     if let Err(error) = set() {
         tracing::debug!("TCP keep-alive cannot be set: {error}");

@@ -4,15 +4,21 @@
 //! write to every destination ─> sync every destination ─> checkpoint (position, hashes, metadata, file lengths)
 //! ```
 //!
-//! What is written but not in a checkpoint is cut off and delivered again after a crash. A checkpoint is made at least
-//! every [`COMMIT_TIME`] while events come, and whenever a destination begins a new file.
+//! What is written but not in a checkpoint is cut off and delivered again after a crash. While events come, checkpoints
+//! are made as often as they are cheap ([`COMMIT_SHARE`]), at least every [`COMMIT_TIME`], and whenever a destination
+//! begins a new file.
+//!
+//! Batches of a source are delivered in their order; those of different sources as they come. Of what several members of
+//! a set send, the first is written ([`twins`](crate::twins)).
 
-use crate::checkpoint::{Checkpoint, Progress};
-use crate::stats::Stats;
-use crate::work::{Chunk, Formatted};
+use crate::checkpoint::{Changes, Checkpoint, Progress};
+use crate::stats::Status;
+use crate::twins::{SeenChanges, Twins};
+use crate::work::{Chunk, Done, Formatted};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use outputs::{Destination, Error as DestinationError};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,11 +27,18 @@ use thiserror::Error;
 /// The longest time between two checkpoints while events come.
 pub const COMMIT_TIME: Duration = Duration::from_millis(250);
 
+/// The next checkpoint is made after this many times what the last one took: where a sync costs little, events are not
+/// held back for long.
+pub const COMMIT_SHARE: u32 = 5;
+
+/// But not before this.
+const COMMIT_LEAST: Duration = Duration::from_millis(10);
+
 /// A checkpoint is made when this many bytes were written since the last one.
 const COMMIT_BYTES: usize = 64 << 20;
 
 /// How long events wait for a checkpoint when no more come.
-const IDLE: Duration = Duration::from_millis(20);
+const IDLE: Duration = Duration::from_millis(10);
 
 /// Time between attempts while a destination fails.
 const RETRY: Duration = Duration::from_secs(1);
@@ -53,41 +66,72 @@ pub enum DeliveryError {
     },
 }
 
-/// Hands batches to destinations.
-pub struct Delivery {
-    destinations: Vec<(String, Box<dyn Destination>)>,
-    checkpoint: Checkpoint,
-    stats: Arc<Stats>,
+/// Where batches come from.
+#[derive(Debug)]
+pub struct Source {
+    /// What the checkpoint calls it.
+    pub key: String,
+    /// Number of its set among [`Delivery`]'s, and its number there.
+    pub member: Option<(usize, usize)>,
+}
+
+/// What is known of a source since the last checkpoint.
+struct Lane {
+    source: Source,
+    /// Batches that came before their turn.
     waiting: BTreeMap<u64, Formatted>,
     next: u64,
     progress: Progress,
     delivered: u64,
     filtered: u64,
+    duplicate: u64,
+}
+
+/// Hands batches to destinations.
+pub struct Delivery {
+    destinations: Vec<(String, Box<dyn Destination>)>,
+    lanes: Vec<Lane>,
+    sets: Vec<(String, Twins)>,
+    checkpoint: Checkpoint,
+    status: Arc<Status>,
     bytes: usize,
     since: Option<Instant>,
+    /// How long after the first event a checkpoint is made.
+    patience: Duration,
     used: Sender<Vec<u8>>,
+    scratch: Vec<u8>,
 }
 
 impl Delivery {
     /// Delivery to destinations, named so that their states are found again. Buffers that were delivered go to `used`.
     pub fn new(
+        sources: Vec<Source>,
+        sets: Vec<(String, Twins)>,
         destinations: Vec<(String, Box<dyn Destination>)>,
         checkpoint: Checkpoint,
-        stats: Arc<Stats>,
+        status: Arc<Status>,
         used: Sender<Vec<u8>>,
     ) -> Self {
-        Delivery {
-            destinations,
-            checkpoint,
-            stats,
+        let lane = |source| Lane {
+            source,
             waiting: BTreeMap::new(),
             next: 0,
             progress: Progress::default(),
             delivered: 0,
             filtered: 0,
+            duplicate: 0,
+        };
+        Delivery {
+            destinations,
+            lanes: sources.into_iter().map(lane).collect(),
+            sets,
+            checkpoint,
+            status,
             bytes: 0,
             since: None,
+            patience: COMMIT_LEAST,
             used,
+            scratch: Vec::new(),
         }
     }
 
@@ -97,12 +141,8 @@ impl Delivery {
             let wait = if self.since.is_some() { IDLE } else { Duration::from_secs(1) };
             match results.recv_timeout(wait) {
                 Ok(batch) => {
-                    self.waiting.insert(batch.sequence, batch);
-                    while let Some(batch) = self.waiting.remove(&self.next) {
-                        self.deliver(batch, stop)?;
-                        self.next += 1;
-                    }
-                    if self.bytes >= COMMIT_BYTES || self.since.is_some_and(|t| t.elapsed() >= COMMIT_TIME) {
+                    self.take(batch, stop)?;
+                    if self.bytes >= COMMIT_BYTES || self.since.is_some_and(|t| t.elapsed() >= self.patience) {
                         self.commit(stop)?;
                     }
                 }
@@ -112,7 +152,21 @@ impl Delivery {
         }
     }
 
-    fn deliver(&mut self, batch: Formatted, stop: &AtomicBool) -> Result<(), DeliveryError> {
+    /// Delivers a batch when it is its turn, and those that waited for it.
+    fn take(&mut self, batch: Formatted, stop: &AtomicBool) -> Result<(), DeliveryError> {
+        let source = batch.source;
+        let Some(lane) = self.lanes.get_mut(source) else { return Ok(()) };
+        lane.waiting.insert(batch.sequence, batch);
+        while let Some(lane) = self.lanes.get_mut(source)
+            && let Some(batch) = lane.waiting.remove(&lane.next)
+        {
+            lane.next += 1;
+            self.deliver(source, batch, stop)?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, source: usize, batch: Formatted, stop: &AtomicBool) -> Result<(), DeliveryError> {
         let mut from = 0;
         while from < batch.records.len() {
             let room = |(chunk, (_, d)): (&Chunk, &(String, Box<dyn Destination>))| fitting(chunk, from, d.room());
@@ -122,15 +176,9 @@ impl Delivery {
                 self.commit(stop)?;
                 continue;
             }
-            for i in 0..self.destinations.len() {
-                let Some(chunk) = batch.chunks.get(i) else { continue };
-                let (start, end) = (line_start(chunk, from), line_start(chunk, to));
-                let bytes = chunk.bytes.get(start..end).unwrap_or_default();
-                let lines = lines(chunk, from, to);
-                self.bytes += bytes.len();
-                self.persist(i, stop, |d| d.write(bytes, lines))?;
-            }
-            self.account(&batch, from, to);
+            let runs = self.new_runs(source, &batch, from, to);
+            self.write(&batch, &runs, stop)?;
+            self.account(source, &batch, from, to, &runs);
             from = to;
         }
         for mut chunk in batch.chunks {
@@ -140,52 +188,123 @@ impl Delivery {
         Ok(())
     }
 
-    fn account(&mut self, batch: &Formatted, from: usize, to: usize) {
-        self.since.get_or_insert_with(Instant::now);
-        let done = batch.records.get(from..to).unwrap_or_default();
-        for record in done {
-            match record.filtered {
-                true => self.filtered += 1,
-                false => self.delivered += 1,
-            }
-            let Some((second, hash)) = record.position else { continue };
-            if self.progress.second.is_none_or(|s| second > s) {
-                self.progress.second = Some(second);
-                self.progress.hashes.clear();
-            }
-            if self.progress.second == Some(second) {
-                self.progress.hashes.push(hash);
+    /// The records that no other member of the set has sent, in runs.
+    fn new_runs(&mut self, source: usize, batch: &Formatted, from: usize, to: usize) -> Vec<Range<usize>> {
+        let member = self.lanes.get(source).and_then(|lane| lane.source.member);
+        let Some((twins, member)) = member.and_then(|(set, member)| Some((&mut self.sets.get_mut(set)?.1, member)))
+        else {
+            return std::iter::once(from..to).collect();
+        };
+        let mut runs: Vec<Range<usize>> = Vec::new();
+        for (i, record) in batch.records.iter().enumerate().take(to).skip(from) {
+            let new = match (record.position, metadata_before(batch, i)..record.metadata) {
+                // What is not written need not be told apart.
+                _ if record.filtered => true,
+                (Some((second, _)), _) => twins.is_new(member, record.content, second),
+                (None, metadata) => {
+                    let name = batch.metadata.get(metadata).and_then(<[_]>::first);
+                    name.is_none_or(|(key, _)| twins.is_news(key, record.content))
+                }
+            };
+            match runs.last_mut().filter(|run| run.end == i) {
+                Some(run) if new => run.end = i + 1,
+                _ if new => runs.push(i..i + 1),
+                _ => {}
             }
         }
-        let before = from.checked_sub(1).and_then(|i| batch.records.get(i)).map_or(0, |r| r.metadata);
+        runs
+    }
+
+    /// Writes runs of records to every destination.
+    fn write(&mut self, batch: &Formatted, runs: &[Range<usize>], stop: &AtomicBool) -> Result<(), DeliveryError> {
+        let passed: usize = runs.iter().map(|run| passed(batch, run)).sum();
+        for (i, chunk) in batch.chunks.iter().enumerate() {
+            let piece = |run: &Range<usize>| {
+                chunk.bytes.get(line_start(chunk, run.start)..line_start(chunk, run.end)).unwrap_or_default()
+            };
+            let mut joined = std::mem::take(&mut self.scratch);
+            joined.clear();
+            let bytes = match runs {
+                [run] => piece(run),
+                _ => {
+                    runs.iter().for_each(|run| joined.extend_from_slice(piece(run)));
+                    &joined
+                }
+            };
+            let lines = runs.iter().map(|run| lines(chunk, run.start, run.end)).sum();
+            self.bytes += bytes.len();
+            self.persist(i, stop, |d| d.write(bytes, lines))?;
+            if let Some(output) = self.status.outputs.get(i) {
+                output.write(passed as u64, lines as u64);
+            }
+            self.scratch = joined;
+        }
+        Ok(())
+    }
+
+    fn account(&mut self, source: usize, batch: &Formatted, from: usize, to: usize, runs: &[Range<usize>]) {
+        self.since.get_or_insert_with(Instant::now);
+        let Some(lane) = self.lanes.get_mut(source) else { return };
+        let done = batch.records.get(from..to).unwrap_or_default();
+        let new: usize = runs.iter().map(|run| run.len()).sum();
+        let passed: usize = runs.iter().map(|run| passed(batch, run)).sum();
+        lane.duplicate += (done.len() - new) as u64;
+        lane.filtered += (new - passed) as u64;
+        lane.delivered += passed as u64;
+        for (second, hash) in done.iter().filter_map(|record| record.position) {
+            if lane.progress.second.is_none_or(|s| second > s) {
+                lane.progress.second = Some(second);
+                lane.progress.hashes.clear();
+            }
+            if lane.progress.second == Some(second) {
+                lane.progress.hashes.push(hash);
+            }
+        }
+        let before = metadata_before(batch, from);
         let after = done.last().map_or(before, |r| r.metadata);
-        self.progress.metadata.extend_from_slice(batch.metadata.get(before..after).unwrap_or_default());
+        lane.progress.metadata.extend_from_slice(batch.metadata.get(before..after).unwrap_or_default());
     }
 
     fn commit(&mut self, stop: &AtomicBool) -> Result<(), DeliveryError> {
+        let begun = Instant::now();
         for i in 0..self.destinations.len() {
             self.persist(i, stop, |d| d.sync())?;
         }
         if self.since.is_some() || self.destinations.iter().any(|(_, d)| d.room() == 0) {
-            let states: Vec<(String, String)> = self.destinations.iter().map(|(n, d)| (n.clone(), d.state())).collect();
-            let mut tried = false;
-            while let Err(error) = self.checkpoint.commit(&self.progress, &states) {
-                self.failing("the state file", &error, tried, stop)?;
-                tried = true;
-            }
-            for ((_, destination), (_, state)) in self.destinations.iter_mut().zip(&states) {
-                destination.stored(state);
-            }
+            self.store(stop)?;
+            self.patience = (begun.elapsed() * COMMIT_SHARE).clamp(COMMIT_LEAST, COMMIT_TIME);
         }
-        if let Some(second) = self.progress.second {
-            self.stats.second.store(second, Ordering::Relaxed);
+        self.status.outputs.iter().for_each(|output| output.commit());
+        for (lane, stats) in self.lanes.iter_mut().zip(&self.status.sources) {
+            if let Some(second) = lane.progress.second {
+                stats.second.store(second, Ordering::Relaxed);
+            }
+            stats.delivered.add(std::mem::take(&mut lane.delivered));
+            stats.filtered.add(std::mem::take(&mut lane.filtered));
+            stats.duplicate.add(std::mem::take(&mut lane.duplicate));
+            lane.progress.hashes.clear();
+            lane.progress.metadata.clear();
         }
-        self.stats.delivered.add(std::mem::take(&mut self.delivered));
-        self.stats.filtered.add(std::mem::take(&mut self.filtered));
-        self.progress.hashes.clear();
-        self.progress.metadata.clear();
         self.bytes = 0;
         self.since = None;
+        Ok(())
+    }
+
+    /// Stores the checkpoint, and tells the destinations so.
+    fn store(&mut self, stop: &AtomicBool) -> Result<(), DeliveryError> {
+        let states: Vec<(String, String)> = self.destinations.iter().map(|(n, d)| (n.clone(), d.state())).collect();
+        let seen: Vec<(String, SeenChanges)> =
+            self.sets.iter_mut().map(|(name, twins)| (name.clone(), twins.changes())).collect();
+        let sources = self.lanes.iter().map(|lane| (lane.source.key.as_str(), &lane.progress)).collect();
+        let changes = Changes { sources, destinations: &states, seen: &seen };
+        let mut tried = false;
+        while let Err(error) = self.checkpoint.commit(&changes) {
+            failing(&self.status, "the state file", &error, tried, stop)?;
+            tried = true;
+        }
+        for ((_, destination), (_, state)) in self.destinations.iter_mut().zip(&states) {
+            destination.stored(state);
+        }
         Ok(())
     }
 
@@ -203,6 +322,7 @@ impl Delivery {
                 Ok(()) => {
                     if tried {
                         tracing::info!("{} works again", destination.describe());
+                        self.status.outputs.get(i).inspect(|o| o.fail(None));
                     }
                     return Ok(());
                 }
@@ -213,33 +333,46 @@ impl Delivery {
                 }
                 Err(error) => {
                     let what = destination.describe();
-                    self.failing(&what, &error, tried, stop)?;
+                    self.status.outputs.get(i).inspect(|o| o.fail(Some(error.to_string())));
+                    failing(&self.status, &what, &error, tried, stop)?;
                     tried = true;
                 }
             }
         }
     }
+}
 
-    fn failing(
-        &self,
-        what: &str,
-        error: &dyn std::error::Error,
-        tried: bool,
-        stop: &AtomicBool,
-    ) -> Result<(), DeliveryError> {
-        if !tried {
-            tracing::error!("{error}. Nothing is lost: delivery waits and tries again every {} s", RETRY.as_secs());
-        }
-        if stop.load(Ordering::Relaxed) {
-            return Err(DeliveryError::Unfinished {
-                what: what.to_owned(),
-                error: error.to_string(),
-                records: self.stats.pending(),
-            });
-        }
-        std::thread::sleep(RETRY);
-        Ok(())
+/// Says that something does not work, and waits a moment; or ends, when it is time for that.
+fn failing(
+    status: &Status,
+    what: &str,
+    error: &dyn std::error::Error,
+    tried: bool,
+    stop: &AtomicBool,
+) -> Result<(), DeliveryError> {
+    if !tried {
+        tracing::error!("{error}. Nothing is lost: delivery waits and tries again every {} s", RETRY.as_secs());
     }
+    if stop.load(Ordering::Relaxed) {
+        return Err(DeliveryError::Unfinished {
+            what: what.to_owned(),
+            error: error.to_string(),
+            records: status.pending(),
+        });
+    }
+    std::thread::sleep(RETRY);
+    Ok(())
+}
+
+/// How many of these records the configuration wants.
+fn passed(batch: &Formatted, run: &Range<usize>) -> usize {
+    let records: &[Done] = batch.records.get(run.clone()).unwrap_or_default();
+    records.iter().filter(|record| !record.filtered).count()
+}
+
+/// How many metadata records of the batch come before record `i`.
+fn metadata_before(batch: &Formatted, i: usize) -> usize {
+    i.checked_sub(1).and_then(|i| batch.records.get(i)).map_or(0, |r| r.metadata)
 }
 
 /// Where the line of record `i` begins.

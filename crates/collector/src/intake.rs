@@ -1,15 +1,16 @@
 //! From the bytes of a connection to batches: the session, the metadata, and what was delivered before. No I/O.
 
-use crate::checkpoint::Resume;
+use crate::checkpoint::Position;
 use crate::stats::Stats;
 use crate::tables::Tables;
+use crate::uid::content;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
 use wire::client::{ClientError, ClientEvent, ClientRequest, ClientSession, ItemError, Records};
 use wire::decode::Decoder;
-use wire::record::{self, RecordHeader};
+use wire::record::RecordHeader;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// A batch is handed on when it holds this many bytes.
@@ -18,7 +19,9 @@ const BATCH_BYTES: usize = 128 << 10;
 /// Part of the stream, with the metadata as it was there.
 #[derive(Debug)]
 pub struct Batch {
-    /// Batches are numbered from 0 and delivered in that order.
+    /// Number of the source.
+    pub source: usize,
+    /// Batches of a source are numbered from 0 and delivered in that order.
     pub sequence: u64,
     /// The records back to back.
     pub data: Vec<u8>,
@@ -37,6 +40,8 @@ pub struct Entry {
     pub record_type: u16,
     /// Archival second and hash, for the checkpoint; `None` for metadata.
     pub position: Option<(u32, u64)>,
+    /// How many equal records of the same second came before.
+    pub repeat: u32,
 }
 
 /// Why a session is over.
@@ -59,7 +64,8 @@ pub enum SessionEnd {
 #[derive(Debug, Default)]
 struct Frontier {
     second: u32,
-    hashes: Vec<u64>,
+    /// How often each record of that second has come, by its hash.
+    hashes: FxHashMap<u64, u32>,
     /// Records of that second that may come again in this connection.
     again: FxHashMap<u64, u32>,
 }
@@ -86,24 +92,26 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// An intake that goes on where a checkpoint ends.
-    pub fn new(resume: &Resume, stats: Arc<Stats>) -> Self {
+    /// An intake of a source that goes on where a checkpoint ends.
+    pub fn new(source: usize, resume: &Position, stats: Arc<Stats>) -> Self {
         let mut tables = Tables::built_in();
         let mut decoder = Decoder::new();
         let mut metadata = FxHashMap::default();
         for (key, item) in &resume.metadata {
             if let Ok(record) = decoder.decode(item) {
                 tables.store(&record);
-                metadata.insert(key.clone(), hash_data(item));
+                metadata.insert(key.clone(), content(item));
             }
         }
         let tables = Arc::new(tables);
-        let frontier =
-            Frontier { second: resume.second.unwrap_or(0), hashes: resume.hashes.clone(), again: FxHashMap::default() };
+        let mut frontier = Frontier { second: resume.second.unwrap_or(0), ..Frontier::default() };
+        for hash in &resume.hashes {
+            *frontier.hashes.entry(*hash).or_default() += 1;
+        }
         Intake {
             session: None,
             buffer: Vec::new(),
-            open: Batch { sequence: 0, data: Vec::new(), entries: Vec::new(), tables: tables.clone() },
+            open: Batch { source, sequence: 0, data: Vec::new(), entries: Vec::new(), tables: tables.clone() },
             events: false,
             tables,
             metadata,
@@ -125,10 +133,7 @@ impl Intake {
     pub fn begin(&mut self, request: ClientRequest) {
         self.session = Some(ClientSession::new(request));
         self.buffer.clear();
-        self.frontier.again.clear();
-        for hash in &self.frontier.hashes {
-            *self.frontier.again.entry(*hash).or_default() += 1;
-        }
+        self.frontier.again.clone_from(&self.frontier.hashes);
     }
 
     /// Whether the server has understood the request.
@@ -160,6 +165,7 @@ impl Intake {
             return;
         }
         let next = Batch {
+            source: self.open.source,
             sequence: self.open.sequence + 1,
             data: Vec::with_capacity(BATCH_BYTES + BATCH_BYTES / 8),
             entries: Vec::with_capacity(self.open.entries.len()),
@@ -233,7 +239,7 @@ impl Intake {
             return self.metadata(item);
         }
         // Without archival timestamps there is nothing to resume by: every record counts as new.
-        let Some(second) = header.timestamp else { return self.push(item, header.record_type, None) };
+        let Some(second) = header.timestamp else { return self.push(item, header.record_type, None, 0) };
         let hash = xxh3_64(item);
         let frontier = &mut self.frontier;
         if second > frontier.second || !self.resumed {
@@ -242,14 +248,17 @@ impl Intake {
             frontier.again.clear();
             self.resumed = true;
         }
+        let mut repeat = 0;
         if second == frontier.second {
             if let Some(count) = frontier.again.get_mut(&hash).filter(|c| **c > 0) {
                 *count -= 1;
                 return self.stats.known.add(1);
             }
-            frontier.hashes.push(hash);
+            let count = frontier.hashes.entry(hash).or_default();
+            repeat = *count;
+            *count += 1;
         }
-        self.push(item, header.record_type, Some((second, hash)));
+        self.push(item, header.record_type, Some((second, hash)), repeat);
     }
 
     fn metadata(&mut self, item: &[u8]) {
@@ -259,7 +268,7 @@ impl Intake {
         };
         let record_type = record.record_type();
         let key = record.metadata_key().unwrap_or_default();
-        let hash = hash_data(item);
+        let hash = content(item);
         if self.metadata.get(&key) == Some(&hash) {
             return self.stats.known.add(1);
         }
@@ -274,12 +283,12 @@ impl Intake {
             self.open.tables = tables.clone();
             self.tables = tables;
         }
-        self.push(item, record_type, None);
+        self.push(item, record_type, None, 0);
     }
 
-    fn push(&mut self, item: &[u8], record_type: u16, position: Option<(u32, u64)>) {
+    fn push(&mut self, item: &[u8], record_type: u16, position: Option<(u32, u64)>, repeat: u32) {
         self.open.data.extend_from_slice(item);
-        self.open.entries.push(Entry { end: self.open.data.len(), record_type, position });
+        self.open.entries.push(Entry { end: self.open.data.len(), record_type, position, repeat });
         self.events |= position.is_some() || wire::layout::record(record_type).is_none_or(|r| !r.metadata);
         if self.open.data.len() >= BATCH_BYTES {
             self.flush();
@@ -295,13 +304,6 @@ impl Intake {
     }
 }
 
-/// The hash of a metadata record, whatever its header looks like.
-fn hash_data(item: &[u8]) -> u64 {
-    let size = RecordHeader::parse(item).map_or(0, |h| h.size);
-    let kind = u64::from(record::record_type(item));
-    xxh3_64(item.get(size..).unwrap_or_default()) ^ kind
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -313,8 +315,8 @@ mod tests {
         ClientRequest { timestamp: 0, flags: 0x0890_0061, events: Vec::new() }
     }
 
-    fn intake(resume: &Resume) -> Intake {
-        let mut intake = Intake::new(resume, Arc::default());
+    fn intake(resume: &Position) -> Intake {
+        let mut intake = Intake::new(0, resume, Arc::default());
         intake.begin(request());
         intake
     }
@@ -349,7 +351,7 @@ mod tests {
 
     #[test]
     fn each_batch_has_the_names_of_its_place_in_the_stream() {
-        let mut intake = intake(&Resume::default());
+        let mut intake = intake(&Position::default());
         feed(
             &mut intake,
             &[device("one"), event(5, 1), event(5, 2), device("two"), event(5, 3), device("two"), event(5, 4)],
@@ -366,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_reconnection_repeats_nothing_and_loses_nothing() {
-        let mut intake = intake(&Resume::default());
+        let mut intake = intake(&Position::default());
         feed(&mut intake, &[event(5, 1), event(6, 2), event(6, 2), event(6, 3)]);
         assert_eq!(drain(&mut intake)[0].entries.len(), 4);
         assert_eq!(intake.second(), Some(6));
@@ -380,12 +382,7 @@ mod tests {
 
     #[test]
     fn a_restart_goes_on_after_what_the_checkpoint_knows() {
-        let resume = Resume {
-            second: Some(6),
-            hashes: vec![xxh3_64(&event(6, 2))],
-            metadata: vec![],
-            destinations: FxHashMap::default(),
-        };
+        let resume = Position { second: Some(6), hashes: vec![xxh3_64(&event(6, 2))], metadata: vec![] };
         let mut intake = intake(&resume);
         assert_eq!(intake.second(), Some(6));
         feed(&mut intake, &[event(6, 1), event(6, 2), event(6, 3)]);
@@ -394,7 +391,7 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_counted_and_the_stream_goes_on() {
-        let mut intake = intake(&Resume::default());
+        let mut intake = intake(&Position::default());
         let mut unknown = event(5, 1);
         unknown[2..4].copy_from_slice(&3000u16.to_be_bytes());
         feed(&mut intake, &[vec![0; 3], [0, 0, 0, 4, 0xff, 0, 0, 0].to_vec(), unknown, event(5, 2)]);
@@ -406,7 +403,7 @@ mod tests {
 
     #[test]
     fn an_error_message_ends_the_session() {
-        let mut intake = intake(&Resume::default());
+        let mut intake = intake(&Position::default());
         message::push_error(&mut intake.buffer, 19, "No space");
         assert_eq!(intake.process().unwrap_err().to_string(), "the management center reports error 19: No space");
     }
@@ -435,7 +432,7 @@ mod tests {
     fn messages_of_unknown_types_are_told_once_a_type() {
         let warnings = Warnings::default();
         tracing::subscriber::with_default(warnings.clone(), || {
-            let mut intake = intake(&Resume::default());
+            let mut intake = intake(&Position::default());
             for kind in [999, 4003, 999, 999, 6, 7, 0, 4003] {
                 message::push(&mut intake.buffer, MessageType(kind), &[1, 2, 3]);
             }

@@ -13,7 +13,9 @@
 //! * [`work`] decodes, resolves ([`resolve`]) and formats a batch.
 //! * [`deliver`] hands the batches to the destinations in their order, makes them durable, and only then moves the
 //!   [`checkpoint`]. Everything between is bounded: a slow destination slows the connection.
-//! * [`run`] does all that for ever, with reconnection.
+//! * [`run`] does all that for ever, with reconnection, for any number of management centers at once; [`twins`] delivers
+//!   once what several members of a high-availability set send.
+//! * [`stats`] counts what became of every record.
 
 pub mod checkpoint;
 pub mod config;
@@ -21,10 +23,13 @@ pub mod connect;
 pub mod deliver;
 pub mod filter;
 pub mod intake;
+mod monitor;
 pub mod resolve;
 pub mod run;
 pub mod select;
 pub mod stats;
 pub mod tables;
 mod time;
+pub mod twins;
+mod uid;
 pub mod work;

@@ -16,12 +16,14 @@ use wire::resolution::{Named, Naming, Rule, names_of};
 pub type Item<'a> = (&'static str, Computed<'a>);
 
 /// Resolves records; one for each thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Resolver {
     naming: Naming,
     programs: FxHashMap<(u16, u16), Program>,
     key: Key,
     time: TimeText,
+    /// The table of domains (netmap ids).
+    domains: TableId,
 }
 
 /// What to do for one record type and block layout.
@@ -89,12 +91,18 @@ impl Place {
 impl Resolver {
     /// A resolver.
     pub fn new() -> Self {
-        Resolver::default()
+        Resolver::with(Naming::Ours)
     }
 
     /// A resolver that names as eNcore does, or as we do.
     pub fn with(naming: Naming) -> Self {
-        Resolver { naming, ..Resolver::default() }
+        Resolver {
+            naming,
+            programs: FxHashMap::default(),
+            key: Key::default(),
+            time: TimeText::default(),
+            domains: table_id("netmapDomains").unwrap_or(TableId::MAX),
+        }
     }
 
     /// Appends names and derived values of `record` to `out`.
@@ -123,6 +131,18 @@ impl Resolver {
                 out.push(("eventMicrosecond", Computed::Uint(micro)));
             }
         }
+        // eNcore never looks at the domain.
+        if self.naming == Naming::Ours
+            && let Some(domain) = tables.number(self.domains, record.header.netmap.into()).filter(|d| !d.is_empty())
+        {
+            out.push(("domain", Computed::Text(Cow::Borrowed(domain))));
+        }
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Resolver::new()
     }
 }
 

@@ -1,12 +1,14 @@
 //! A running collector: threads, connection, reconnection, monitor line.
 
-use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::config::{Config, Output, Place};
+use crate::checkpoint::{Checkpoint, CheckpointError, Resume};
+use crate::config::{Config, Output, Place, Server};
 use crate::connect::{self, ConnectError};
-use crate::deliver::{Delivery, DeliveryError};
+use crate::deliver::{Delivery, DeliveryError, Source};
 use crate::intake::{Batch, Intake, SessionEnd};
-use crate::stats::{State, Stats};
-use crate::work::{Formatted, Lines, Plan, SingleLine, Worker};
+use crate::monitor;
+use crate::stats::{OutputStats, State, Stats, Status};
+use crate::twins::{Limits, Twins};
+use crate::work::{Formatted, Lines, Origin, Plan, SingleLine, Worker};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use outputs::Remote as Spooled;
 use outputs::scp::{Remote, Scp};
@@ -78,12 +80,12 @@ pub struct ExtraOutput {
 /// A collector at work.
 #[derive(Debug)]
 pub struct Collector {
-    stats: Arc<Stats>,
+    status: Arc<Status>,
     stop: Arc<AtomicBool>,
-    intake: JoinHandle<()>,
+    intakes: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
     delivery: JoinHandle<Result<(), DeliveryError>>,
-    receivers: Vec<(String, Arc<Metrics>)>,
+    monitor: JoinHandle<()>,
 }
 
 impl RunError {
@@ -107,36 +109,28 @@ impl Collector {
 
     /// As [`Collector::start`], with outputs beside those of the configuration.
     pub fn start_with(config: Config, extra: Vec<ExtraOutput>) -> Result<Collector, RunError> {
-        let stats: Arc<Stats> = Arc::default();
         let stop: Arc<AtomicBool> = Arc::default();
-        let pin_file = config.state_file().with_extension("pin");
-        let tls = connect::tls(&config.server, &pin_file)?;
-        let (checkpoint, resume) = Checkpoint::open(&config.state_file())?;
-        let mut destinations: Vec<(String, Box<dyn Destination>)> = Vec::new();
-        let mut formats: Vec<Lines> = Vec::new();
-        let mut receivers = Vec::new();
-        for output in &config.outputs {
-            let state = resume.destinations.get(&output.uri).map(String::as_str);
-            destinations.push((output.uri.clone(), open(output, &config.folder, state, &mut receivers)?));
-            let format = output.format.make()?;
-            formats.push(Lines {
-                format: match &output.place {
-                    Place::Files(_) => format,
-                    Place::Network(_) => Box::new(SingleLine(format)),
-                },
-                filter: output.filter.clone(),
-                naming: output.format.naming(),
-            });
-        }
+        // A certificate that is of no use is told before anything is opened.
+        let tls = |server: &Server| connect::tls(server, &config.pin_file(server));
+        let tls: Vec<Arc<ClientConfig>> = config.servers.iter().map(tls).collect::<Result<_, _>>()?;
+        let (checkpoint, mut resume) = Checkpoint::open(&config.state_file())?;
+        let mut parts = outputs(&config, &resume)?;
         for output in extra {
-            destinations.push((output.name, output.destination));
-            formats.push(Lines { format: output.format, filter: None, naming: Naming::Ours });
+            parts.stats.push(Arc::new(OutputStats::new(&output.name, "", None)));
+            parts.destinations.push((output.name, output.destination));
+            parts.formats.push(Lines { format: output.format, filter: None, naming: Naming::Ours });
         }
+        let status = Arc::new(Status {
+            started: Instant::now(),
+            sources: config.servers.iter().map(|s| Arc::new(Stats::new(&s.name()))).collect(),
+            outputs: parts.stats,
+        });
         let plan = Arc::new(Plan {
-            formats,
+            formats: parts.formats,
             selection: config.selection.clone(),
             filter: config.filter.clone(),
-            stats: stats.clone(),
+            origins: origins(&config, &status),
+            uids: config.event_uids,
         });
         let (batches, work) = bounded::<Batch>(QUEUE);
         let (done, results) = bounded::<Formatted>(QUEUE);
@@ -149,7 +143,8 @@ impl Collector {
             workers.push(thread(&format!("worker-{i}"), move || run_worker(worker, &work, &done))?);
         }
         drop((work, done));
-        let delivery = Delivery::new(destinations, checkpoint, stats.clone(), used);
+        let (sources, sets) = sources(&config, &mut resume);
+        let delivery = Delivery::new(sources, sets, parts.destinations, checkpoint, status.clone(), used);
         let until = stop.clone();
         let delivery = thread("delivery", move || {
             let outcome = delivery.run(&results, &until);
@@ -157,27 +152,30 @@ impl Collector {
             until.store(true, Ordering::Relaxed);
             outcome
         })?;
-        let reader = Reader {
-            intake: Intake::new(&resume, stats.clone()),
-            config,
-            tls,
-            batches,
-            stats: stats.clone(),
-            stop: stop.clone(),
-            started: Instant::now(),
-        };
-        let intake = thread("intake", move || reader.run())?;
-        Ok(Collector { stats, stop, intake, workers, delivery, receivers })
+        let mut intakes = Vec::new();
+        let config = Arc::new(config);
+        for (i, ((server, tls), stats)) in config.servers.iter().zip(tls).zip(&status.sources).enumerate() {
+            let position = resume.sources.remove(&server.key()).unwrap_or_default();
+            let reader = Reader {
+                intake: Intake::new(i, &position, stats.clone()),
+                server: server.clone(),
+                config: config.clone(),
+                tls,
+                batches: batches.clone(),
+                stats: stats.clone(),
+                stop: stop.clone(),
+            };
+            intakes.push(thread(&format!("intake-{i}"), move || reader.run())?);
+        }
+        drop(batches);
+        let (watched, until) = (status.clone(), stop.clone());
+        let monitor = thread("monitor", move || monitor::run(&watched, &config.monitor, &until))?;
+        Ok(Collector { status, stop, intakes, workers, delivery, monitor })
     }
 
     /// The counters.
-    pub fn stats(&self) -> &Arc<Stats> {
-        &self.stats
-    }
-
-    /// The counters of the receivers in the network, by their URIs.
-    pub fn receivers(&self) -> &[(String, Arc<Metrics>)] {
-        &self.receivers
+    pub fn status(&self) -> &Arc<Status> {
+        &self.status
     }
 
     /// Whether it has ended by itself: [`Collector::join`] says why.
@@ -192,22 +190,95 @@ impl Collector {
 
     /// Waits until it has stopped.
     pub fn join(self) -> Result<(), RunError> {
-        self.intake.join().map_err(|_| RunError::Internal("the intake"))?;
+        for intake in self.intakes {
+            intake.join().map_err(|_| RunError::Internal("an intake"))?;
+        }
         for worker in self.workers {
             worker.join().map_err(|_| RunError::Internal("a worker"))?;
         }
         let outcome = self.delivery.join().map_err(|_| RunError::Internal("delivery"))?;
-        self.stats.enter(State::Stopped);
+        self.stop.store(true, Ordering::Relaxed);
+        self.monitor.join().map_err(|_| RunError::Internal("the monitor"))?;
+        self.status.enter(&State::Stopped);
         Ok(outcome?)
     }
 }
 
-fn open(
-    output: &Output,
-    folder: &Path,
-    state: Option<&str>,
-    receivers: &mut Vec<(String, Arc<Metrics>)>,
-) -> Result<Box<dyn Destination>, RunError> {
+/// The outputs of a configuration, opened.
+struct Outputs {
+    destinations: Vec<(String, Box<dyn Destination>)>,
+    formats: Vec<Lines>,
+    stats: Vec<Arc<OutputStats>>,
+}
+
+fn outputs(config: &Config, resume: &Resume) -> Result<Outputs, RunError> {
+    let mut outputs = Outputs { destinations: Vec::new(), formats: Vec::new(), stats: Vec::new() };
+    for output in &config.outputs {
+        let state = resume.destinations.get(&output.uri).map(String::as_str);
+        let (destination, sender) = open(output, &config.folder, state)?;
+        outputs.destinations.push((output.uri.clone(), destination));
+        outputs.stats.push(Arc::new(OutputStats::new(&output.name, &output.format.name, sender)));
+        let format = output.format.make()?;
+        outputs.formats.push(Lines {
+            format: match &output.place {
+                Place::Files(_) => format,
+                Place::Network(_) => Box::new(SingleLine(format)),
+            },
+            filter: output.filter.clone(),
+            naming: output.format.naming(),
+        });
+    }
+    Ok(outputs)
+}
+
+fn origins(config: &Config, status: &Status) -> Vec<Origin> {
+    let several = config.servers.len() > 1;
+    let origin = |(server, stats): (&Server, &Arc<Stats>)| Origin {
+        stats: stats.clone(),
+        name: (several || server.name.is_some()).then(|| server.set.clone().unwrap_or_else(|| server.name())),
+        identity: server.set.clone().unwrap_or_else(|| server.key()),
+        twin: server.set.is_some(),
+    };
+    config.servers.iter().zip(&status.sources).map(origin).collect()
+}
+
+/// What delivery is to know of the sources, and the sets they belong to.
+fn sources(config: &Config, resume: &mut Resume) -> (Vec<Source>, Vec<(String, Twins)>) {
+    let mut names: Vec<(&str, usize)> = Vec::new();
+    let mut sources = Vec::new();
+    for server in &config.servers {
+        let member = server.set.as_deref().map(|set| {
+            let at = names.iter().position(|(name, _)| *name == set).unwrap_or_else(|| {
+                names.push((set, 0));
+                names.len() - 1
+            });
+            let (_, members) = &mut names[at];
+            *members += 1;
+            (at, *members - 1)
+        });
+        sources.push(Source { key: server.key(), member });
+    }
+    let mut sets: Vec<(String, Twins)> = Vec::new();
+    for (name, members) in names {
+        let seen = resume.seen.remove(name).unwrap_or_default();
+        sets.push((name.to_owned(), Twins::new(members, Limits::default(), seen)));
+    }
+    // What the members have named is no news when another of them says it again.
+    for (server, source) in config.servers.iter().zip(&sources) {
+        let Some((set, _)) = source.member else { continue };
+        let metadata = resume.sources.get(&server.key()).map(|p| &p.metadata[..]).unwrap_or_default();
+        if let Some((_, twins)) = sets.get_mut(set) {
+            for (key, item) in metadata {
+                twins.is_news(key, crate::uid::content(item));
+            }
+        }
+    }
+    (sources, sets)
+}
+
+type Opened = (Box<dyn Destination>, Option<Arc<Metrics>>);
+
+fn open(output: &Output, folder: &Path, state: Option<&str>) -> Result<Opened, RunError> {
     let mut files = output.files.clone();
     output.format.make()?.header(&mut files.header);
     let target = match &output.place {
@@ -216,11 +287,11 @@ fn open(
             let transport = network.carrier.make()?;
             let (spool, sender) = (network.spool.clone(), network.sender.clone());
             let remote = Spooled::open(&output.uri, spool, sender, transport, state)?;
-            receivers.push((output.uri.clone(), remote.metrics()));
-            return Ok(Box::new(remote));
+            let metrics = remote.metrics();
+            return Ok((Box::new(remote), Some(metrics)));
         }
     };
-    Ok(match target {
+    let destination: Box<dyn Destination> = match target {
         Target::Stdout => {
             let mut stdout = Stdout::new();
             stdout.write(&files.header, 0)?;
@@ -237,7 +308,8 @@ fn open(
             let copy = Some(Scp::new(remote, name)?);
             Box::new(File::open(Settings { folder: waiting, name: name.clone(), copy, ..files }, state)?)
         }
-    })
+    };
+    Ok((destination, None))
 }
 
 fn thread<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, RunError> {
@@ -254,13 +326,13 @@ fn run_worker(mut worker: Worker, work: &Receiver<Batch>, done: &Sender<Formatte
 
 /// Connects, reads, reconnects.
 struct Reader {
-    config: Config,
+    server: Server,
+    config: Arc<Config>,
     tls: Arc<ClientConfig>,
     intake: Intake,
     batches: Sender<Batch>,
     stats: Arc<Stats>,
     stop: Arc<AtomicBool>,
-    started: Instant,
 }
 
 /// Why a connection ended.
@@ -309,7 +381,8 @@ impl Reader {
                 pause = Duration::from_secs(1);
             }
             let wait = jitter(pause);
-            tracing::error!("{ended} Next attempt in {:.0} s", wait.as_secs_f64().max(1.0));
+            let name = &self.stats.name;
+            tracing::error!("{name}: {ended} Next attempt in {:.0} s", wait.as_secs_f64().max(1.0));
             self.stats.enter(State::Waiting(ended.to_string()));
             self.sleep(wait).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -318,7 +391,7 @@ impl Reader {
 
     /// One connection, from the first byte to the last. `Ok` when told to stop.
     async fn connection(&mut self) -> Result<(), Ended> {
-        let server = &self.config.server;
+        let server = &self.server;
         let mut stream = connect::open(server, self.tls.clone(), self.config.connect_timeout).await?;
         self.stats.connections.add(1);
         let timestamp = self.intake.second().unwrap_or(u32::from(self.config.start));
@@ -335,10 +408,9 @@ impl Reader {
             }
         );
         self.intake.begin(request);
+        self.stats.ask(timestamp);
         self.stats.enter(State::Running);
-        let mut monitor = tokio::time::interval(self.config.monitor.period);
-        monitor.reset();
-        let mut heard = Instant::now();
+        self.stats.hear();
         let mut messages = 0;
         loop {
             self.send(&mut stream).await?;
@@ -354,7 +426,7 @@ impl Reader {
                     if n == 0 {
                         return Err(Ended::Lost(closed(messages)));
                     }
-                    heard = Instant::now();
+                    self.stats.hear();
                     self.stats.bytes.add(n as u64);
                     messages += self.intake.process()?;
                     self.forward().await;
@@ -365,7 +437,6 @@ impl Reader {
                     self.intake.flush();
                     self.forward().await;
                 }
-                _ = monitor.tick() => self.monitor(heard),
                 () = tokio::time::sleep(Duration::from_millis(200)) => {}
             }
         }
@@ -402,31 +473,6 @@ impl Reader {
                     Err(TrySendError::Disconnected(_)) => return,
                 }
             }
-        }
-    }
-
-    fn monitor(&self, heard: Instant) {
-        let monitor = &self.config.monitor;
-        // The words and blanks of eNcore's line: people search their logs for "ev/sec".
-        let mut line = "Running.".to_owned();
-        let handled = self.stats.delivered.value();
-        if monitor.handled {
-            line.push_str(&format!(" {handled} handled;"));
-        }
-        line.push_str(&format!(" average rate {:.2} ev/sec; ", handled as f64 / self.started.elapsed().as_secs_f64()));
-        if monitor.bookmark {
-            let second = i64::from(self.stats.second.load(Ordering::Relaxed));
-            if let Ok(time) = jiff::Timestamp::from_second(second) {
-                line.push_str(&format!(" bookmark {};", time.strftime("%Y-%m-%dT%H:%M:%SZ")));
-            }
-        }
-        tracing::info!("{line}");
-        let silent = heard.elapsed();
-        if silent > monitor.period.max(Duration::from_secs(120)) {
-            tracing::warn!(
-                "No data for {} s, not even a keep-alive. A management center is silent while it makes a backup",
-                silent.as_secs()
-            );
         }
     }
 
@@ -482,15 +528,16 @@ pub struct Probe {
     pub first: &'static str,
 }
 
-/// Connects, asks for what comes from now on, and waits for the first answer: what eNcore's `test` does.
-pub fn probe(config: &Config) -> Result<Probe, String> {
+/// Connects to a server of the configuration, asks for what comes from now on, and waits for the first answer: what
+/// eNcore's `test` does.
+pub fn probe(config: &Config, server: &Server) -> Result<Probe, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
-    runtime.block_on(probe_async(config))
+    runtime.block_on(probe_async(config, server))
 }
 
-async fn probe_async(config: &Config) -> Result<Probe, String> {
-    let tls = connect::tls(&config.server, &config.state_file().with_extension("pin")).map_err(|e| e.to_string())?;
-    let mut stream = connect::open(&config.server, tls, config.connect_timeout).await.map_err(|e| e.to_string())?;
+async fn probe_async(config: &Config, server: &Server) -> Result<Probe, String> {
+    let tls = connect::tls(server, &config.pin_file(server)).map_err(|e| e.to_string())?;
+    let mut stream = connect::open(server, tls, config.connect_timeout).await.map_err(|e| e.to_string())?;
     let (tcp, connection) = stream.get_ref();
     let address = tcp.peer_addr().map_err(|e| e.to_string())?;
     let version = connection.protocol_version().map_or("TLS".to_owned(), |v| format!("{v:?}"));

@@ -1,14 +1,54 @@
-//! Counters of a running collector. received = delivered + filtered + failed + known + pending, always.
+//! Counters of a running collector, for each source and each output. What they promise is written down in
+//! `docs/metrics.md`: at every moment received = delivered + filtered + failed + pending.
 
-use std::sync::Mutex;
+use outputs::Metrics;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// What a collector has done since its start.
+/// How long a source may have had nothing to read and still be in the middle of sending.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// All counters of a collector.
+#[derive(Debug)]
+pub struct Status {
+    /// When it was started.
+    pub started: Instant,
+    /// One for each management center, in the order of the configuration.
+    pub sources: Vec<Arc<Stats>>,
+    /// One for each output, in the order of the configuration.
+    pub outputs: Vec<Arc<OutputStats>>,
+}
+
+impl Status {
+    /// The sum of a counter over all sources.
+    pub fn sum(&self, counter: impl Fn(&Stats) -> &Counter) -> u64 {
+        self.sources.iter().map(|s| counter(s).value()).sum()
+    }
+
+    /// Records that are received and not yet accounted for in another way.
+    pub fn pending(&self) -> u64 {
+        self.sources.iter().map(|s| s.pending()).sum()
+    }
+
+    /// Archival second of the newest event delivered, of whatever source; 0 before the first.
+    pub fn second(&self) -> u32 {
+        self.sources.iter().map(|s| s.second.load(Ordering::Relaxed)).max().unwrap_or(0)
+    }
+
+    pub(crate) fn enter(&self, state: &State) {
+        self.sources.iter().for_each(|s| s.enter(state.clone()));
+    }
+}
+
+/// What was done with the records of one management center since the start.
 #[derive(Debug, Default)]
 pub struct Stats {
+    /// The management center's name in the configuration, or its host.
+    pub name: String,
     /// Records taken from the connection.
     pub received: Counter,
-    /// Records every destination has made durable, or had nothing to write for.
+    /// Records every output has made durable, or had nothing to write for.
     pub delivered: Counter,
     /// Records the configuration does not want written.
     pub filtered: Counter,
@@ -16,6 +56,8 @@ pub struct Stats {
     pub failed: Counter,
     /// Records that a checkpoint says were delivered before, and metadata that says nothing new.
     pub known: Counter,
+    /// Records that another management center of the same set has sent as well.
+    pub duplicate: Counter,
     /// Of the delivered: records that contradict their layout and were written as far as they could be read.
     pub damaged: Counter,
     /// Of the delivered: records of a type or block nobody knows, written as bytes.
@@ -26,10 +68,14 @@ pub struct Stats {
     pub connections: Counter,
     /// Archival second of the newest event delivered; 0 before the first.
     pub second: AtomicU32,
+    /// The archival second that the first connection asked for, and 1 more, so that 0 means none.
+    asked: AtomicU64,
+    /// Unix milliseconds at which something was read last; 0 before that.
+    heard: AtomicU64,
     state: Mutex<State>,
 }
 
-/// What a collector is doing.
+/// What a collector is doing with a management center.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum State {
     /// Not connected yet.
@@ -44,22 +90,172 @@ pub enum State {
 }
 
 impl Stats {
+    /// Counters at 0.
+    pub fn new(name: &str) -> Self {
+        Stats { name: name.to_owned(), ..Stats::default() }
+    }
+
     /// What it is doing now.
     pub fn state(&self) -> State {
-        self.state.lock().map(|s| s.clone()).unwrap_or_default()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn enter(&self, state: State) {
-        if let Ok(mut slot) = self.state.lock() {
-            *slot = state;
-        }
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
     /// Records received and not yet accounted for in another way.
     pub fn pending(&self) -> u64 {
-        let done = [&self.delivered, &self.filtered, &self.failed, &self.known];
+        // In this order: what is counted meanwhile must not be missing from the sum.
+        let done = [&self.delivered, &self.filtered, &self.failed, &self.known, &self.duplicate];
         let done: u64 = done.iter().map(|c| c.value()).sum();
         self.received.value().saturating_sub(done)
+    }
+
+    /// The archival second that was asked for after the start: 0 for everything, `u32::MAX` for what comes from now on.
+    pub fn asked(&self) -> Option<u32> {
+        let asked = self.asked.load(Ordering::Relaxed).checked_sub(1);
+        asked.and_then(|second| u32::try_from(second).ok())
+    }
+
+    pub(crate) fn ask(&self, second: u32) {
+        let asked = u64::from(second) + 1;
+        let _ = self.asked.compare_exchange(0, asked, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    pub(crate) fn hear(&self) {
+        self.heard.store(unix_milliseconds(), Ordering::Relaxed);
+    }
+
+    /// How long nothing has been read from the connection; `None` before anything was.
+    pub fn silent(&self) -> Option<Duration> {
+        let heard = self.heard.load(Ordering::Relaxed);
+        (heard != 0).then(|| Duration::from_millis(unix_milliseconds().saturating_sub(heard)))
+    }
+
+    /// How far behind the management center the delivered events are: the age of the newest one while more are on their
+    /// way, nothing when all that was sent is delivered. `None` before the first event.
+    pub fn lag(&self) -> Option<Duration> {
+        let second = self.second.load(Ordering::Relaxed);
+        if second == 0 {
+            return None;
+        }
+        let quiet = self.state() == State::Running && self.silent().is_some_and(|s| s > PAUSE);
+        if quiet && self.pending() == 0 {
+            return Some(Duration::ZERO);
+        }
+        Some(Duration::from_millis(unix_milliseconds().saturating_sub(u64::from(second) * 1000)))
+    }
+}
+
+fn unix_milliseconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis().try_into().unwrap_or(u64::MAX))
+}
+
+/// What was done with the records for one output since the start.
+#[derive(Debug, Default)]
+pub struct OutputStats {
+    /// Its name in the configuration, or its URI without passwords.
+    pub name: String,
+    /// Its format.
+    pub format: String,
+    /// Records given to it, those that the filter of the whole configuration lets through.
+    pub received: Counter,
+    /// Of these: records its own filter or its format has no line for.
+    pub filtered: Counter,
+    /// Lines written to it.
+    lines: Counter,
+    /// Lines that are durable, for outputs that have nobody behind them.
+    durable: Counter,
+    /// What the sender behind a spool has done.
+    sender: Option<Arc<Metrics>>,
+    /// Lines that waited in the spool at the start.
+    before: u64,
+    failure: Mutex<Option<String>>,
+}
+
+/// What an output has done with what it was given: received + before = delivered + filtered + failed + dropped + pending.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutputCounts {
+    /// Records given to it.
+    pub received: u64,
+    /// Lines that waited in its spool at the start.
+    pub before: u64,
+    /// Lines that are durable, or taken by the receiver.
+    pub delivered: u64,
+    /// Records without a line: its filter does not want them, or its format has none for them.
+    pub filtered: u64,
+    /// Lines the receiver refused.
+    pub failed: u64,
+    /// Lines not taken because the spool was full.
+    pub dropped: u64,
+    /// Lines on their way.
+    pub pending: u64,
+    /// Bytes of lines in the spool.
+    pub pending_bytes: u64,
+    /// How long the oldest line in the spool has been waiting.
+    pub waiting: Duration,
+    /// Attempts to send that failed.
+    pub retries: u64,
+    /// Lines cut to fit into a datagram.
+    pub truncated: u64,
+    /// Whether the receiver can be reached; `None` where there is none.
+    pub connected: Option<bool>,
+    /// Why it does not work at the moment.
+    pub failing: Option<String>,
+}
+
+impl OutputStats {
+    /// Counters at 0; `sender` has those of the sender behind a spool.
+    pub fn new(name: &str, format: &str, sender: Option<Arc<Metrics>>) -> Self {
+        let before = sender.as_ref().map_or(0, |s| s.counts().written);
+        OutputStats { name: name.to_owned(), format: format.to_owned(), sender, before, ..OutputStats::default() }
+    }
+
+    /// Takes note of records and of how many lines they gave.
+    pub(crate) fn write(&self, records: u64, lines: u64) {
+        self.lines.add(lines);
+        self.filtered.add(records - lines);
+        self.received.add(records);
+    }
+
+    /// All lines written so far are durable.
+    pub(crate) fn commit(&self) {
+        let lines = self.lines.value();
+        self.durable.add(lines.saturating_sub(self.durable.value()));
+    }
+
+    pub(crate) fn fail(&self, error: Option<String>) {
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// All counts at this moment.
+    pub fn counts(&self) -> OutputCounts {
+        let failing = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (received, filtered) = (self.received.value(), self.filtered.value());
+        let own = OutputCounts { received, filtered, failing, ..OutputCounts::default() };
+        let lines = received.saturating_sub(filtered);
+        let Some(sender) = &self.sender else {
+            let delivered = self.durable.value().min(lines);
+            return OutputCounts { delivered, pending: lines - delivered, ..own };
+        };
+        let sent = sender.counts();
+        // Those that no checkpoint covers yet are unknown to the sender.
+        let fresh = (lines + self.before).saturating_sub(sent.written);
+        OutputCounts {
+            before: self.before,
+            delivered: sent.sent,
+            failed: sent.failed,
+            dropped: sent.dropped,
+            pending: sent.pending + fresh,
+            pending_bytes: sent.pending_bytes,
+            waiting: sent.waiting(),
+            retries: sent.retries,
+            truncated: sent.truncated,
+            connected: Some(sent.connected),
+            failing: own.failing.clone().or(sent.last_error.filter(|_| !sent.connected)),
+            ..own
+        }
     }
 }
 
@@ -76,5 +272,38 @@ impl Counter {
     /// What it has counted.
     pub fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_the_age_of_the_newest_event_while_more_come() {
+        let stats = Stats::new("fmc");
+        assert_eq!((stats.lag(), stats.silent()), (None, None));
+        let now = unix_milliseconds();
+        stats.second.store((now / 1000 - 100) as u32, Ordering::Relaxed);
+        stats.enter(State::Running);
+        stats.hear();
+        assert!(stats.lag().unwrap() >= Duration::from_secs(99));
+        stats.heard.store(now - 5000, Ordering::Relaxed);
+        assert_eq!(stats.lag(), Some(Duration::ZERO), "the source has nothing more");
+        stats.received.add(1);
+        assert!(stats.lag().unwrap() >= Duration::from_secs(99), "one is on its way");
+        stats.duplicate.add(1);
+        stats.enter(State::Waiting("refused".into()));
+        assert!(stats.lag().unwrap() >= Duration::from_secs(99), "nobody knows what waits there");
+    }
+
+    #[test]
+    fn an_output_accounts_for_all_it_was_given() {
+        let stats = OutputStats::new("file", "json", None);
+        stats.write(10, 8);
+        let counts = stats.counts();
+        assert_eq!((counts.received, counts.filtered, counts.delivered, counts.pending), (10, 2, 0, 8));
+        stats.commit();
+        assert_eq!((stats.counts().delivered, stats.counts().pending), (8, 0));
     }
 }

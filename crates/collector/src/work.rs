@@ -5,8 +5,10 @@ use crate::intake::Batch;
 use crate::resolve::{Item, Resolver};
 use crate::select::Selection;
 use crate::stats::Stats;
+use crate::uid;
 use crossbeam_channel::Receiver;
-use outputs::{Format, Resolved};
+use outputs::{Computed, Format, Resolved};
+use std::borrow::Cow;
 use std::sync::Arc;
 use wire::decode::Decoder;
 use wire::resolution::Naming;
@@ -19,8 +21,23 @@ pub struct Plan {
     pub selection: Selection,
     /// Which of them, by what they say.
     pub filter: Option<Filter>,
+    /// Where batches come from, by their source.
+    pub origins: Vec<Origin>,
+    /// Events are given ids.
+    pub uids: bool,
+}
+
+/// A source of batches.
+#[derive(Debug)]
+pub struct Origin {
     /// The counters.
     pub stats: Arc<Stats>,
+    /// What the source is called in events; nothing when there is only one and it has no name.
+    pub name: Option<String>,
+    /// What makes the ids of its events different from those of others.
+    pub identity: String,
+    /// Other sources have the same events: the archival timestamp, which each gives on its own, is no part of them.
+    pub twin: bool,
 }
 
 /// How the lines of a destination are made.
@@ -54,6 +71,8 @@ impl Format for SingleLine {
 /// A batch as the destinations want it.
 #[derive(Debug, Default)]
 pub struct Formatted {
+    /// Number of its source.
+    pub source: usize,
     /// Number of the batch.
     pub sequence: u64,
     /// One for each destination.
@@ -78,6 +97,8 @@ pub struct Chunk {
 pub struct Done {
     /// Archival second and hash, for the checkpoint.
     pub position: Option<(u32, u64)>,
+    /// Hash of the content, the same whichever member of a set sends it; 0 for other sources.
+    pub content: u64,
     /// How many metadata records of the batch are done once this one is.
     pub metadata: usize,
     /// The configuration does not want it written.
@@ -109,9 +130,11 @@ impl Worker {
 
     /// Decodes, resolves and formats.
     pub fn run(&mut self, batch: &Batch) -> Formatted {
-        let mut out = Formatted { sequence: batch.sequence, ..Formatted::default() };
+        let mut out = Formatted { source: batch.source, sequence: batch.sequence, ..Formatted::default() };
+        let plan = Arc::clone(&self.plan);
+        let Some(origin) = plan.origins.get(batch.source) else { return out };
         out.records.reserve(batch.entries.len());
-        out.chunks.resize_with(self.plan.formats.len(), Chunk::default);
+        out.chunks.resize_with(plan.formats.len(), Chunk::default);
         for chunk in &mut out.chunks {
             chunk.bytes = self.spare.try_recv().unwrap_or_default();
             // JSON is five times the size of an event; a giant record (a packet) is not worth a giant guess.
@@ -121,16 +144,16 @@ impl Worker {
         let mut start = 0;
         // Our names, and those of eNcore.
         let mut lists: [Vec<Item<'_>>; 2] = [Vec::with_capacity(64), Vec::with_capacity(64)];
-        let uses = |naming: Naming| self.plan.formats.iter().any(|lines| lines.naming == naming);
+        let uses = |naming: Naming| plan.formats.iter().any(|lines| lines.naming == naming);
         // Filters see all names.
-        let filters = self.plan.filter.is_some() || self.plan.formats.iter().any(|lines| lines.filter.is_some());
+        let filters = plan.filter.is_some() || plan.formats.iter().any(|lines| lines.filter.is_some());
         let (ours, theirs) = (uses(Naming::Ours) || filters, uses(Naming::Encore));
         for entry in &batch.entries {
             let item = batch.data.get(start..entry.end).unwrap_or_default();
             start = entry.end;
             let metadata =
                 entry.position.is_none() && wire::layout::record(entry.record_type).is_some_and(|r| r.metadata);
-            let mut wanted = self.plan.selection.writes(entry.record_type);
+            let mut wanted = plan.selection.writes(entry.record_type);
             if wanted || metadata {
                 // The intake has parsed the header: decoding cannot fail any more.
                 if let Ok(record) = self.decoder.decode(item) {
@@ -141,23 +164,29 @@ impl Worker {
                         let [names, encore] = &mut lists;
                         if ours {
                             self.resolver.resolve(&record, &batch.tables, names);
+                            if let Some(name) = &origin.name {
+                                names.push(("managementCenter", Computed::Text(Cow::Borrowed(name))));
+                            }
+                            if plan.uids && !metadata {
+                                names.push(("eventUid", Computed::Text(Cow::Owned(uid::uid(origin, entry, item)))));
+                            }
                         }
                         if theirs {
                             self.encore.resolve(&record, &batch.tables, encore);
                         }
                         let passes =
                             |filter: &Option<Filter>| filter.as_ref().is_none_or(|f| f.accepts(&record, names));
-                        wanted = passes(&self.plan.filter);
-                        for (lines, chunk) in self.plan.formats.iter().zip(&mut out.chunks) {
+                        wanted = passes(&plan.filter);
+                        for (lines, chunk) in plan.formats.iter().zip(&mut out.chunks) {
                             if wanted && passes(&lines.filter) {
                                 let computed = if lines.naming == Naming::Ours { &*names } else { &*encore };
                                 lines.format.format(&Resolved { record: &record, computed }, &mut chunk.bytes);
                             }
                         }
                         if wanted && record.problem().is_some() {
-                            damaged(&self.plan.stats, &record);
+                            damaged(&origin.stats, &record);
                         } else if wanted && record.opaque() {
-                            self.plan.stats.opaque.add(1);
+                            origin.stats.opaque.add(1);
                         }
                     }
                 }
@@ -165,7 +194,12 @@ impl Worker {
             for chunk in &mut out.chunks {
                 chunk.ends.push(chunk.bytes.len());
             }
-            out.records.push(Done { position: entry.position, metadata: out.metadata.len(), filtered: !wanted });
+            out.records.push(Done {
+                position: entry.position,
+                content: if origin.twin { uid::content(item) } else { 0 },
+                metadata: out.metadata.len(),
+                filtered: !wanted,
+            });
             // The names borrow the record: they end with it.
             lists = lists.map(reuse);
         }
@@ -207,22 +241,34 @@ mod tests {
             formats: vec![lines(None), lines(filter("class == security-intelligence"))],
             selection: Selection::default(),
             filter: filter("destinationPort != 53"),
-            stats: Arc::default(),
+            origins: vec![Origin {
+                stats: Arc::default(),
+                name: Some("dc-1".into()),
+                identity: "dc-1".into(),
+                twin: false,
+            }],
+            uids: true,
         };
         let (_, spare) = crossbeam_channel::bounded(1);
-        let mut batch =
-            Batch { sequence: 0, data: Vec::new(), entries: Vec::new(), tables: Arc::new(Tables::built_in()) };
+        let mut batch = Batch {
+            source: 0,
+            sequence: 0,
+            data: Vec::new(),
+            entries: Vec::new(),
+            tables: Arc::new(Tables::built_in()),
+        };
         for (port, layer) in [(53, 1), (80, 0), (443, 1)] {
             let mut event = Event::new(71).unwrap();
             event.set("responderPort", port as u16).unwrap().set("securityIntelligenceLayer", layer as u8).unwrap();
             event.encode(Some(5), &mut batch.data);
-            batch.entries.push(Entry { end: batch.data.len(), record_type: 71, position: Some((5, 0)) });
+            batch.entries.push(Entry { end: batch.data.len(), record_type: 71, position: Some((5, 0)), repeat: 0 });
         }
         let out = Worker::new(Arc::new(plan), spare).run(&batch);
         let filtered: Vec<bool> = out.records.iter().map(|r| r.filtered).collect();
         assert_eq!(filtered, [true, false, false]);
         let counts: Vec<usize> = out.chunks.iter().map(|c| c.bytes.iter().filter(|b| **b == b'\n').count()).collect();
         assert_eq!(counts, [2, 1]);
-        assert!(String::from_utf8_lossy(&out.chunks[1].bytes).contains("443"));
+        let line = String::from_utf8_lossy(&out.chunks[1].bytes);
+        assert!(line.contains("443") && line.contains("\"managementCenter\": \"dc-1\", \"eventUid\": \""), "{line}");
     }
 }

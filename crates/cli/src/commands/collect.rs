@@ -6,8 +6,7 @@ use crate::exit::{Exit, Failure};
 use crate::logging;
 use collector::config::{Config, Secret};
 use collector::run::Collector;
-use collector::stats::Stats;
-use outputs::Counts;
+use collector::stats::{OutputCounts, Stats};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,11 +24,13 @@ pub(crate) fn run(arguments: &Collect) -> Result<Exit, Failure> {
             std::thread::sleep(Duration::from_millis(50));
         }
         collector.stop();
-        let (stats, receivers) = (collector.stats().clone(), collector.receivers().to_vec());
+        let status = collector.status().clone();
         let outcome = collector.join();
-        tracing::info!("{}", summary(&stats));
-        for (uri, metrics) in receivers {
-            tracing::info!("{uri}: {}", receiver(&metrics.counts()));
+        for source in &status.sources {
+            tracing::info!("Stopped. {}: {}", source.name, summary(source));
+        }
+        for output in &status.outputs {
+            tracing::info!("{}: {}", output.name, lines(&output.counts()));
         }
         match outcome {
             Ok(()) => return Ok(Exit::Done),
@@ -43,21 +44,30 @@ pub(crate) fn run(arguments: &Collect) -> Result<Exit, Failure> {
     }
 }
 
-fn receiver(counts: &Counts) -> String {
+/// What became of the records of an output: the parts add up to the whole.
+fn lines(counts: &OutputCounts) -> String {
     format!(
-        "{} lines written = {} sent + {} refused + {} dropped + {} pending",
-        counts.written, counts.sent, counts.failed, counts.dropped, counts.pending
+        "{} received + {} waiting before = {} delivered + {} filtered + {} refused + {} dropped + {} pending",
+        counts.received,
+        counts.before,
+        counts.delivered,
+        counts.filtered,
+        counts.failed,
+        counts.dropped,
+        counts.pending
     )
 }
 
+/// What became of the records of a management center: the parts add up to the whole.
 fn summary(stats: &Stats) -> String {
     format!(
-        "Stopped. {} received = {} delivered + {} filtered + {} not understood + {} known before + {} pending",
+        "{} received = {} delivered + {} filtered + {} not understood + {} known before + {} sent by another member + {} pending",
         stats.received.value(),
         stats.delivered.value(),
         stats.filtered.value(),
         stats.failed.value(),
         stats.known.value(),
+        stats.duplicate.value(),
         stats.pending()
     )
 }
@@ -66,7 +76,9 @@ fn summary(stats: &Stats) -> String {
 pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
     let mut config = Config::load(path)?;
     if let Ok(password) = std::env::var("ESTREAMER_PASSWORD") {
-        config.server.password = Some(Secret(password));
+        for server in config.servers.iter_mut().filter(|s| s.password.is_none()) {
+            server.password = Some(Secret(password.clone()));
+        }
     }
     Ok(config)
 }

@@ -85,9 +85,10 @@ pub(crate) fn run(arguments: &Demo) -> Result<Exit, Failure> {
     let sent = counters.events();
     let deadline = Instant::now() + PATIENCE;
     let mut newest = (0, Instant::now());
-    while collector.stats().delivered.value() < sent + seen.metadata.load(Ordering::Relaxed) && !collector.ended() {
+    while collector.status().sum(|s| &s.delivered) < sent + seen.metadata.load(Ordering::Relaxed) && !collector.ended()
+    {
         // As long as events come there is no hurry.
-        let delivered = collector.stats().delivered.value();
+        let delivered = collector.status().sum(|s| &s.delivered);
         if delivered != newest.0 {
             newest = (delivered, Instant::now());
         }
@@ -298,10 +299,11 @@ impl Status {
         if elapsed < pause {
             return;
         }
-        let received = collector.stats().delivered.value().saturating_sub(self.seen.metadata.load(Ordering::Relaxed));
+        let received =
+            collector.status().sum(|s| &s.delivered).saturating_sub(self.seen.metadata.load(Ordering::Relaxed));
         let rate = (received.saturating_sub(self.before) as f64 / elapsed.as_secs_f64()) as u64;
         self.seen.rate.store(rate, Ordering::Relaxed);
-        let second = u64::from(collector.stats().second.load(Ordering::Relaxed));
+        let second = u64::from(collector.status().second());
         let lag = if second == 0 { 0 } else { Settings::system_time().as_secs().saturating_sub(second) };
         let line = format!("{received} events collected of {sent} sent, {rate}/s, {lag} s behind");
         if self.terminal {

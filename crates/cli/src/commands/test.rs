@@ -9,15 +9,17 @@ pub(crate) fn run(arguments: &Test) -> Result<Exit, Failure> {
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
-    println!("Connecting to {}:{} with {}", config.server.host, config.server.port, config.server.pkcs12.display());
-    let probe = collector::run::probe(&config).map_err(Failure::new)?;
-    println!("Connected to {} ({})", probe.address, probe.tls);
-    println!("Server certificate SHA-256 {}", probe.fingerprint);
-    println!("Received {}", probe.first);
-    if !probe.services.is_empty() {
-        println!("Services offered: {}; 6667 is eStreamer", list(&probe.services));
+    for server in &config.servers {
+        println!("Connecting to {}:{} with {}", server.host, server.port, server.pkcs12.display());
+        let probe = collector::run::probe(&config, server).map_err(Failure::new)?;
+        println!("Connected to {} ({})", probe.address, probe.tls);
+        println!("Server certificate SHA-256 {}", probe.fingerprint);
+        println!("Received {}", probe.first);
+        if !probe.services.is_empty() {
+            println!("Services offered: {}; 6667 is eStreamer", list(&probe.services));
+        }
+        println!("Connection successful");
     }
-    println!("Connection successful");
     Ok(Exit::Done)
 }
 

@@ -9,9 +9,11 @@ mod output;
 
 use crate::filter::{Filter, FilterError};
 use crate::select::Selection;
+use crate::twins::MEMBERS;
 use network::Network;
 use outputs::{Dialect, Format, FormatError, Options, Target};
 use serde_json::{Map, Value};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
@@ -25,8 +27,10 @@ use wire::versions::event_type;
 pub struct Config {
     /// The folder relative paths count from.
     pub folder: PathBuf,
-    /// The management center.
-    pub server: Server,
+    /// What the file is called, without its ending.
+    pub name: String,
+    /// The management centers.
+    pub servers: Vec<Server>,
     /// Where to begin at the first start. Later starts go on where the checkpoint ends.
     pub start: Start,
     /// Time for TCP and TLS to connect.
@@ -45,6 +49,10 @@ pub struct Config {
     pub log_file: Option<PathBuf>,
     /// The monitor line.
     pub monitor: Monitor,
+    /// Events are given ids that stay the same on every run.
+    pub event_uids: bool,
+    /// Where metrics and health can be asked for, by HTTP.
+    pub listen: Option<SocketAddr>,
     /// What deserves a warning.
     pub warnings: Vec<String>,
 }
@@ -60,6 +68,10 @@ pub struct Server {
     pub pkcs12: PathBuf,
     /// Its password.
     pub password: Option<Secret>,
+    /// What it is called in events, logs and metrics; its host if nothing else is said.
+    pub name: Option<String>,
+    /// The set of management centers it belongs to: all members hold the same events, which are delivered once.
+    pub set: Option<String>,
 }
 
 /// A password; it never prints itself.
@@ -77,6 +89,8 @@ impl std::fmt::Debug for Secret {
 pub struct Output {
     /// How lines are written.
     pub format: LineFormat,
+    /// What logs and metrics call it: its name, or the URI.
+    pub name: String,
     /// Stream URI; names the output in the state file.
     pub uri: String,
     /// Where that is.
@@ -277,7 +291,29 @@ impl Config {
 
     /// The state file of this configuration: checkpoint and metadata.
     pub fn state_file(&self) -> PathBuf {
-        self.folder.join(format!("{}-{}_state.db", self.server.host.replace([':', '/'], "_"), self.server.port))
+        self.folder.join(format!("{}_state.db", self.name))
+    }
+
+    /// Where the certificate of a server is remembered whose authority is not known.
+    pub fn pin_file(&self, server: &Server) -> PathBuf {
+        self.folder.join(format!("{}.pin", server.stem()))
+    }
+}
+
+impl Server {
+    /// What it is called: the name in the configuration, or its host.
+    pub fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.host.clone())
+    }
+
+    /// What the state calls it.
+    pub fn key(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// `HOST-PORT`, with which the names of its files begin.
+    pub fn stem(&self) -> String {
+        format!("{}-{}", self.host.replace([':', '/', '[', ']'], "_"), self.port)
     }
 }
 
@@ -333,10 +369,11 @@ impl Reader<'_> {
         let subscription = self.section(&root, "subscription", "the section with servers and records")?;
         self.known(&subscription, &["servers", "records"]);
         let handler = self.section(&root, "handler", "the section with records and outputters")?;
-        self.known(&handler, &["records", "outputters", "output@comment", "filter"]);
+        self.known(&handler, &["records", "outputters", "output@comment", "filter", "eventUids"]);
         let (log_level, log_file) = self.logging(&root, &folder)?;
         Ok(Config {
-            server: self.server(&root, &subscription, &folder)?,
+            name: self.path.file_stem().map_or("estreamer".into(), |stem| stem.to_string_lossy().into_owned()),
+            servers: self.servers(&root, &subscription, &folder)?,
             start: match self.number(&root, "start", 2, "0 (oldest data), 1 (from now on) or 2 (where it ended)")? {
                 0 | 2 => Start::Genesis,
                 1 => Start::Now,
@@ -358,27 +395,57 @@ impl Reader<'_> {
             log_level,
             log_file,
             monitor: self.monitor(&root)?,
+            event_uids: self.flag(&handler, "eventUids", false)?,
+            listen: self.listen(&root)?,
             warnings: Vec::new(),
             folder,
         })
     }
 
-    fn server(&mut self, root: &Object<'_>, subscription: &Object<'_>, folder: &Path) -> Result<Server, ConfigError> {
+    fn servers(
+        &mut self,
+        root: &Object<'_>,
+        subscription: &Object<'_>,
+        folder: &Path,
+    ) -> Result<Vec<Server>, ConfigError> {
         let key = subscription.key("servers");
-        let wanted = "a list with the management center: [{\"host\": …, \"port\": 8302, \"pkcs12Filepath\": …}]";
+        let wanted = "a list of management centers: [{\"host\": …, \"port\": 8302, \"pkcs12Filepath\": …}]";
         let list = match subscription.value("servers") {
             None => return Err(self.missing(key, wanted)),
             Some(value) => value.as_array().ok_or_else(|| self.wrong(&key, value, wanted))?,
         };
-        if list.len() > 1 {
-            self.warnings.push(format!("{key} has {} entries; only the first is used", list.len()));
+        if list.is_empty() {
+            return Err(self.missing(format!("{key}[0]"), wanted));
         }
-        let place = format!("{key}[0]");
-        let first = list.first().ok_or_else(|| self.missing(place.clone(), wanted))?;
-        let map = first.as_object().ok_or_else(|| self.wrong(&place, first, wanted))?;
-        let server = Object { map, place };
-        self.known(&server, &["host", "port", "pkcs12Filepath", "tlsVersion", "password"]);
-        let host = self.text(&server, "host", "the name or address of the management center")?;
+        let mut servers: Vec<Server> = Vec::new();
+        for (i, entry) in list.iter().enumerate() {
+            let place = format!("{key}[{i}]");
+            let map = entry.as_object().ok_or_else(|| self.wrong(&place, entry, wanted))?;
+            let object = Object { map, place };
+            let server = self.server(root, &object, folder)?;
+            if servers.iter().any(|s| s.key() == server.key()) {
+                return Err(self.wrong(
+                    &object.key("host"),
+                    &server.host.into(),
+                    "another one than in an entry before",
+                ));
+            }
+            let members = servers.iter().filter(|s| s.set.is_some() && s.set == server.set).count();
+            if members == MEMBERS {
+                return Err(self.wrong(&object.key("set"), &server.set.into(), "a set with no more than 4 members"));
+            }
+            servers.push(server);
+        }
+        let alone = |s: &Server| s.set.is_some() && servers.iter().filter(|o| o.set == s.set).count() == 1;
+        if let Some(set) = servers.iter().find(|s| alone(s)).and_then(|s| s.set.as_ref()) {
+            self.warnings.push(format!("{key}: the set {set} has one member only"));
+        }
+        Ok(servers)
+    }
+
+    fn server(&mut self, root: &Object<'_>, server: &Object<'_>, folder: &Path) -> Result<Server, ConfigError> {
+        self.known(server, &["host", "port", "pkcs12Filepath", "tlsVersion", "password", "name", "set"]);
+        let host = self.text(server, "host", "the name or address of the management center")?;
         if host.is_empty() || host == "1.2.3.4" {
             let value = Value::from(host);
             return Err(self.wrong(
@@ -387,7 +454,7 @@ impl Reader<'_> {
                 "the name or address of the management center (this is the placeholder of the sample file)",
             ));
         }
-        let port = self.number(&server, "port", 8302, "a TCP port, 1 to 65535")?;
+        let port = self.number(server, "port", 8302, "a TCP port, 1 to 65535")?;
         let port = u16::try_from(port).ok().filter(|p| *p != 0);
         let port =
             port.ok_or_else(|| self.wrong(&server.key("port"), &server.map["port"], "a TCP port, 1 to 65535"))?;
@@ -398,8 +465,32 @@ impl Reader<'_> {
             Some(_) => return Err(self.wrong(&server.key("password"), &Value::from("(hidden)"), "a text")),
         };
         let pkcs12 =
-            folder.join(self.text(&server, "pkcs12Filepath", "the PKCS#12 file the management center issued")?);
-        Ok(Server { host, port, pkcs12, password })
+            folder.join(self.text(server, "pkcs12Filepath", "the PKCS#12 file the management center issued")?);
+        let name = self.label(server, "name")?;
+        let set = self.label(server, "set")?;
+        Ok(Server { host, port, pkcs12, password, name, set })
+    }
+
+    /// A name that is printed in events, logs and metrics.
+    fn label(&self, object: &Object<'_>, key: &str) -> Result<Option<String>, ConfigError> {
+        let wanted = "a name without control characters";
+        match object.value(key) {
+            None => Ok(None),
+            Some(Value::String(text)) if !text.is_empty() && !text.contains(char::is_control) => Ok(Some(text.clone())),
+            Some(other) => Err(self.wrong(&object.key(key), other, wanted)),
+        }
+    }
+
+    fn listen(&self, root: &Object<'_>) -> Result<Option<SocketAddr>, ConfigError> {
+        let Some(monitor) = self.optional_section(root, "monitor")? else { return Ok(None) };
+        let wanted = "an address and a port, for example 127.0.0.1:9302";
+        match monitor.value("listen") {
+            None => Ok(None),
+            Some(value) => match value.as_str().map(str::parse) {
+                Some(Ok(address)) => Ok(Some(address)),
+                _ => Err(self.wrong(&monitor.key("listen"), value, wanted)),
+            },
+        }
     }
 
     fn flags(&mut self, subscription: &Object<'_>) -> Result<u32, ConfigError> {
@@ -496,7 +587,7 @@ impl Reader<'_> {
     fn monitor(&mut self, root: &Object<'_>) -> Result<Monitor, ConfigError> {
         let default = Monitor { period: Duration::from_secs(120), handled: true, bookmark: false };
         let Some(monitor) = self.optional_section(root, "monitor")? else { return Ok(default) };
-        self.known(&monitor, &["period", "handled", "bookmark", "velocity", "subscribed", "details"]);
+        self.known(&monitor, &["period", "handled", "bookmark", "velocity", "subscribed", "details", "listen"]);
         let period = self.number(&monitor, "period", 120, "a number of seconds, at least 1")?;
         Ok(Monitor {
             period: Duration::from_secs(period.max(1)),
@@ -595,10 +686,10 @@ mod tests {
     fn a_configuration_of_encore_is_read_as_it_is() {
         let config = parse(SAMPLE).unwrap();
         assert_eq!(config.warnings, Vec::<String>::new());
-        assert_eq!((config.server.host.as_str(), config.server.port), ("fmc.example.com", 8302));
-        assert_eq!(config.server.pkcs12, Path::new("/opt/encore/client.pkcs12"));
+        assert_eq!((config.servers[0].host.as_str(), config.servers[0].port), ("fmc.example.com", 8302));
+        assert_eq!(config.servers[0].pkcs12, Path::new("/opt/encore/client.pkcs12"));
         assert_eq!(config.flags, 0x4890_0061);
-        assert_eq!(config.state_file(), Path::new("/opt/encore/fmc.example.com-8302_state.db"));
+        assert_eq!(config.state_file(), Path::new("/opt/encore/estreamer_state.db"));
         assert!(!config.selection.metadata && config.selection.include == [18]);
         let target = Target::File { folder: "data/json".into(), name: "encore.{0}.json".into() };
         assert!(matches!(&config.outputs[..], [Output { place: Place::Files(found), .. }] if *found == target));
@@ -706,8 +797,9 @@ mod tests {
     fn unknown_keys_are_warned_about_and_passwords_stay_hidden() {
         let config = parse(&SAMPLE.replacen("\"rua\": true", "\"rau\": true", 1)).unwrap();
         assert_eq!(config.warnings, ["handler.records.rau is no key this collector knows; it is ignored"]);
-        let config = parse(&SAMPLE.replacen("\"port\": 8302", "\"port\": 8302, \"password\": \"hunter2\"", 1)).unwrap();
+        let mut config =
+            parse(&SAMPLE.replacen("\"port\": 8302", "\"port\": 8302, \"password\": \"hunter2\"", 1)).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
-        assert_eq!(config.server.password.unwrap().0, "hunter2");
+        assert_eq!(config.servers.remove(0).password.unwrap().0, "hunter2");
     }
 }

@@ -8,6 +8,20 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// A URI without the password it may hold.
+fn without_password(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, host)) if user.contains(':') => {
+            let user = user.split(':').next().unwrap_or_default();
+            let rest = rest.get(authority.len()..).unwrap_or_default();
+            format!("{scheme}://{user}@{host}{rest}")
+        }
+        _ => uri.to_owned(),
+    }
+}
+
 /// The name of this machine.
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
@@ -53,6 +67,10 @@ impl Reader<'_> {
                 ));
             }
             let filter = self.filter(&entry)?;
+            let name = self.label(&entry, "name")?.unwrap_or_else(|| without_password(&uri));
+            if outputs.iter().any(|o: &Output| o.name == name) {
+                self.warnings.push(format!("{} is {name}, as that of another outputter", entry.key("name")));
+            }
             let (place, files, key) = if is_network(&uri) {
                 // They are no lines: the receiver could not tell where one ends.
                 if matches!(format.name.as_str(), "raw" | "pretty") {
@@ -71,7 +89,7 @@ impl Reader<'_> {
                 let (files, key) = self.file_options(&stream, matches!(target, Target::Scp { .. }))?;
                 (Place::Files(target), files, key)
             };
-            outputs.push(Output { format, uri, place, filter, files, key });
+            outputs.push(Output { format, name, uri, place, filter, files, key });
         }
         if outputs.is_empty() {
             self.warnings.push(format!("{key} has no enabled entry: records are read and dropped"));

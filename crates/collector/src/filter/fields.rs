@@ -40,6 +40,7 @@ const WORDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("device", &["sensor", "deviceId", "sensorId"]),
+    ("fmc", &["managementCenter"]),
     (
         "policy",
         &[
@@ -59,6 +60,18 @@ const WORDS: &[(&str, &[&str])] = &[
     ("zone", &["ingressSecurityZone", "egressSecurityZone"]),
     ("interface", &["ingressInterface", "egressInterface"]),
     ("country", &["sourceIpCountry", "destinationIpCountry", "countryCode"]),
+];
+
+/// Names that any record may have.
+const COMMON: [&str; 8] = [
+    "eventSecond",
+    "eventMicrosecond",
+    "eventDateTime",
+    "recordTypeCategory",
+    "recordTypeDescription",
+    "domain",
+    "managementCenter",
+    "eventUid",
 ];
 
 /// The classes of events, as `class` and routes name them.
@@ -139,7 +152,7 @@ fn all_fields() -> impl Iterator<Item = &'static Field> {
 
 /// Whether it is the name of something resolved.
 fn resolved(name: &str) -> bool {
-    layout::records().iter().any(|r| names_of(r.record_type).iter().any(|n| n.name == name))
+    COMMON.contains(&name) || layout::records().iter().any(|r| names_of(r.record_type).iter().any(|n| n.name == name))
 }
 
 /// Whether all that the names mean are numbers without names: nothing else can be compared with them.
@@ -161,9 +174,8 @@ pub(super) fn possible(record: &'static RecordLayout, names: &[String]) -> bool 
     let main = record.main_layout();
     let versions = || layout::blocks().filter(|l| (l.series, l.title) == (main.series, main.title));
     let resolved = names_of(record.record_type).iter().any(|n| names.iter().any(|name| name == n.name));
-    let common = ["eventSecond", "eventMicrosecond", "eventDateTime", "recordTypeCategory", "recordTypeDescription"];
     resolved
-        || names.iter().any(|n| common.contains(&n.as_str()))
+        || names.iter().any(|n| COMMON.contains(&n.as_str()))
         || named(record.body)
         || named(main)
         || versions().any(named)

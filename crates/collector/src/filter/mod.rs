@@ -16,7 +16,7 @@
 //!
 //! A field is any field of the record reference, by its canonical name or the one eNcore prints, or any resolved name
 //! (`firewallRule`, `sensor`); a number with a name may be compared with either. These stand for several: `type` (record
-//! type), `class`, `device`, `domain` (netmap id), `address` (any), `source`, `destination`, `port`, `sourcePort`,
+//! type), `class`, `device`, `fmc`, `domain` (netmap id or name), `address` (any), `source`, `destination`, `port`, `sourcePort`,
 //! `destinationPort`, `policy`, `rule`, `action`, `user`, `application`, `zone`, `interface`, `country`.
 //!
 //! Texts are compared without regard to case. An event that lacks a field is neither equal to nor less than nor greater
@@ -185,7 +185,9 @@ impl Test {
                         && is_security_intelligence(record)
                         && self.compare(&Found::Text("security-intelligence"))
             }
-            Subject::Domain => self.compare(&Found::Number(record.header.netmap.into())),
+            Subject::Domain => {
+                self.compare(&Found::Number(record.header.netmap.into())) || self.named("domain", record, names)
+            }
             Subject::Address => {
                 [Some(record.main()), record.discovery()].into_iter().flatten().any(|v| self.any_address(&v))
             }
