@@ -1,6 +1,7 @@
 //! Where a collector's or sensor's log goes.
 
 use crate::exit::Failure;
+use crate::live::Above;
 use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Mutex;
@@ -22,7 +23,7 @@ pub(crate) fn start(level: &str, file: Option<&Path>) -> Result<(), Failure> {
         }
     };
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let stderr = layer().with_target(false).with_ansi(terminal).with_writer(std::io::stderr);
+    let stderr = layer().with_target(false).with_ansi(terminal).with_writer(Above::default);
     tracing_subscriber::registry().with(filter).with(stderr).with(file).init();
     Ok(())
 }

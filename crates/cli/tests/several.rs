@@ -50,7 +50,7 @@ fn two_management_centers_at_once() {
     let sites = [Site::new(), Site::new()];
     let (count, total) = (4000, "4000");
     let port = free_port();
-    let mut servers = vec![sites[0].serve_at(port, &[]), sites[1].serve(&[])];
+    let mut servers = [sites[0].serve_at(port, &[]), sites[1].serve(&[])];
     let keys = [sites[0].client("127.0.0.1"), sites[1].client("127.0.0.1")];
     let collector = sites[0].collector("collector", servers[0].address, &keys[0]);
     collector.configure(several(&[(&servers[0], &keys[0], "north", None), (&servers[1], &keys[1], "south", None)]));
@@ -144,7 +144,7 @@ fn a_pair_of_which_one_is_killed_and_comes_back() {
     let (active, standby) = (Site::new(), Site::new());
     let (count, total) = (6000, "6000");
     let ports = [free_port(), free_port()];
-    let mut servers = vec![active.serve_at(ports[0], &[]), standby.serve_at(ports[1], &[])];
+    let mut servers = [active.serve_at(ports[0], &[]), standby.serve_at(ports[1], &[])];
     let keys = [active.client("127.0.0.1"), standby.client("127.0.0.1")];
     let collector = active.collector("collector", servers[0].address, &keys[0]);
     let pair = Some("pair");

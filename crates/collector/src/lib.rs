@@ -15,7 +15,7 @@
 //!   [`checkpoint`]. Everything between is bounded: a slow destination slows the connection.
 //! * [`run`] does all that for ever, with reconnection, for any number of management centers at once; [`twins`] delivers
 //!   once what several members of a high-availability set send.
-//! * [`stats`] counts what became of every record.
+//! * [`stats`] counts what became of every record; [`telemetry`] tells it to Prometheus and whoever asks by HTTP.
 
 pub mod checkpoint;
 pub mod config;
@@ -29,7 +29,9 @@ pub mod run;
 pub mod select;
 pub mod stats;
 pub mod tables;
+pub mod telemetry;
 mod time;
 pub mod twins;
 mod uid;
+mod web;
 pub mod work;

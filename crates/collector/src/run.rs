@@ -8,6 +8,7 @@ use crate::intake::{Batch, Intake, SessionEnd};
 use crate::monitor;
 use crate::stats::{OutputStats, State, Stats, Status};
 use crate::twins::{Limits, Twins};
+use crate::web::Web;
 use crate::work::{Formatted, Lines, Origin, Plan, SingleLine, Worker};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use outputs::Remote as Spooled;
@@ -59,6 +60,14 @@ pub enum RunError {
     /// Delivery.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    /// The address for metrics.
+    #[error("{address} cannot be listened on for metrics: {source}. Choose another monitor.listen, or none")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// The operating system gives no thread.
     #[error("no thread can be started: {0}")]
     Thread(std::io::Error),
@@ -85,7 +94,8 @@ pub struct Collector {
     intakes: Vec<JoinHandle<()>>,
     workers: Vec<JoinHandle<()>>,
     delivery: JoinHandle<Result<(), DeliveryError>>,
-    monitor: JoinHandle<()>,
+    /// Threads that look on.
+    observers: Vec<JoinHandle<()>>,
 }
 
 impl RunError {
@@ -113,6 +123,8 @@ impl Collector {
         // A certificate that is of no use is told before anything is opened.
         let tls = |server: &Server| connect::tls(server, &config.pin_file(server));
         let tls: Vec<Arc<ClientConfig>> = config.servers.iter().map(tls).collect::<Result<_, _>>()?;
+        let listen = |address| Web::bind(address).map_err(|source| RunError::Listen { address, source });
+        let web = config.listen.map(listen).transpose()?;
         let (checkpoint, mut resume) = Checkpoint::open(&config.state_file())?;
         let mut parts = outputs(&config, &resume)?;
         for output in extra {
@@ -169,8 +181,12 @@ impl Collector {
         }
         drop(batches);
         let (watched, until) = (status.clone(), stop.clone());
-        let monitor = thread("monitor", move || monitor::run(&watched, &config.monitor, &until))?;
-        Ok(Collector { status, stop, intakes, workers, delivery, monitor })
+        let mut observers = vec![thread("monitor", move || monitor::run(&watched, &config.monitor, &until))?];
+        if let Some(web) = web {
+            let (watched, until) = (status.clone(), stop.clone());
+            observers.push(thread("metrics", move || web.run(&watched, &until))?);
+        }
+        Ok(Collector { status, stop, intakes, workers, delivery, observers })
     }
 
     /// The counters.
@@ -198,7 +214,9 @@ impl Collector {
         }
         let outcome = self.delivery.join().map_err(|_| RunError::Internal("delivery"))?;
         self.stop.store(true, Ordering::Relaxed);
-        self.monitor.join().map_err(|_| RunError::Internal("the monitor"))?;
+        for observer in self.observers {
+            observer.join().map_err(|_| RunError::Internal("the monitor"))?;
+        }
         self.status.enter(&State::Stopped);
         Ok(outcome?)
     }

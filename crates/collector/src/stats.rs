@@ -3,7 +3,7 @@
 
 use outputs::Metrics;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a source may have had nothing to read and still be in the middle of sending.
@@ -75,6 +75,25 @@ pub struct Stats {
     state: Mutex<State>,
 }
 
+/// What became of records of a management center: received = the sum of all others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Taken from the connection.
+    pub received: u64,
+    /// Durable in every output that wants them.
+    pub delivered: u64,
+    /// Not wanted by the configuration.
+    pub filtered: u64,
+    /// Not understood.
+    pub failed: u64,
+    /// Delivered before, or metadata that says nothing new.
+    pub known: u64,
+    /// Sent by another member of the set as well.
+    pub duplicate: u64,
+    /// On their way.
+    pub pending: u64,
+}
+
 /// What a collector is doing with a management center.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum State {
@@ -104,12 +123,27 @@ impl Stats {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
+    /// What became of the records received so far.
+    pub fn counts(&self) -> SourceCounts {
+        let mut counts = SourceCounts {
+            received: 0,
+            delivered: self.delivered.value(),
+            filtered: self.filtered.value(),
+            failed: self.failed.value(),
+            known: self.known.value(),
+            duplicate: self.duplicate.value(),
+            pending: 0,
+        };
+        // Last: what is counted as done was counted as received before.
+        counts.received = self.received.value();
+        let done = counts.delivered + counts.filtered + counts.failed + counts.known + counts.duplicate;
+        counts.pending = counts.received.saturating_sub(done);
+        counts
+    }
+
     /// Records received and not yet accounted for in another way.
     pub fn pending(&self) -> u64 {
-        // In this order: what is counted meanwhile must not be missing from the sum.
-        let done = [&self.delivered, &self.filtered, &self.failed, &self.known, &self.duplicate];
-        let done: u64 = done.iter().map(|c| c.value()).sum();
-        self.received.value().saturating_sub(done)
+        self.counts().pending
     }
 
     /// The archival second that was asked for after the start: 0 for everything, `u32::MAX` for what comes from now on.
@@ -159,19 +193,20 @@ pub struct OutputStats {
     pub name: String,
     /// Its format.
     pub format: String,
-    /// Records given to it, those that the filter of the whole configuration lets through.
-    pub received: Counter,
-    /// Of these: records its own filter or its format has no line for.
-    pub filtered: Counter,
-    /// Lines written to it.
-    lines: Counter,
-    /// Lines that are durable, for outputs that have nobody behind them.
-    durable: Counter,
+    tally: Mutex<Tally>,
     /// What the sender behind a spool has done.
     sender: Option<Arc<Metrics>>,
     /// Lines that waited in the spool at the start.
     before: u64,
     failure: Mutex<Option<String>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    received: u64,
+    filtered: u64,
+    /// Lines that are durable, for outputs that have nobody behind them.
+    durable: u64,
 }
 
 /// What an output has done with what it was given: received + before = delivered + filtered + failed + dropped + pending.
@@ -214,32 +249,36 @@ impl OutputStats {
 
     /// Takes note of records and of how many lines they gave.
     pub(crate) fn write(&self, records: u64, lines: u64) {
-        self.lines.add(lines);
-        self.filtered.add(records - lines);
-        self.received.add(records);
+        let mut tally = self.tally();
+        tally.received += records;
+        tally.filtered += records.saturating_sub(lines);
     }
 
     /// All lines written so far are durable.
     pub(crate) fn commit(&self) {
-        let lines = self.lines.value();
-        self.durable.add(lines.saturating_sub(self.durable.value()));
+        let mut tally = self.tally();
+        tally.durable = tally.received - tally.filtered;
     }
 
     pub(crate) fn fail(&self, error: Option<String>) {
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
 
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// All counts at this moment.
     pub fn counts(&self) -> OutputCounts {
         let failing = self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (received, filtered) = (self.received.value(), self.filtered.value());
+        // First: what the sender knows of was given to the output before.
+        let sent = self.sender.as_ref().map(|sender| sender.counts());
+        let Tally { received, filtered, durable } = *self.tally();
+        let lines = received - filtered;
         let own = OutputCounts { received, filtered, failing, ..OutputCounts::default() };
-        let lines = received.saturating_sub(filtered);
-        let Some(sender) = &self.sender else {
-            let delivered = self.durable.value().min(lines);
-            return OutputCounts { delivered, pending: lines - delivered, ..own };
+        let Some(sent) = sent else {
+            return OutputCounts { delivered: durable, pending: lines - durable, ..own };
         };
-        let sent = sender.counts();
         // Those that no checkpoint covers yet are unknown to the sender.
         let fresh = (lines + self.before).saturating_sub(sent.written);
         OutputCounts {

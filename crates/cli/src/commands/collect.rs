@@ -3,10 +3,12 @@
 use super::stop_flag;
 use crate::arguments::Collect;
 use crate::exit::{Exit, Failure};
+use crate::live::Live;
 use crate::logging;
 use collector::config::{Config, Secret};
 use collector::run::Collector;
 use collector::stats::{OutputCounts, Stats};
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,12 +22,18 @@ pub(crate) fn run(arguments: &Collect) -> Result<Exit, Failure> {
     let stop = stop_flag()?;
     loop {
         let collector = Collector::start(config.clone())?;
+        let status = collector.status().clone();
+        let shown = !config.prints() || !std::io::stdout().is_terminal();
+        let mut live = shown.then(|| Live::new(&status)).flatten();
         while !stop.load(Ordering::Relaxed) && !collector.ended() {
             std::thread::sleep(Duration::from_millis(50));
+            if let Some(live) = &mut live {
+                live.tick(&status);
+            }
         }
         collector.stop();
-        let status = collector.status().clone();
         let outcome = collector.join();
+        drop(live);
         for source in &status.sources {
             tracing::info!("Stopped. {}: {}", source.name, summary(source));
         }
@@ -60,15 +68,16 @@ fn lines(counts: &OutputCounts) -> String {
 
 /// What became of the records of a management center: the parts add up to the whole.
 fn summary(stats: &Stats) -> String {
+    let counts = stats.counts();
     format!(
         "{} received = {} delivered + {} filtered + {} not understood + {} known before + {} sent by another member + {} pending",
-        stats.received.value(),
-        stats.delivered.value(),
-        stats.filtered.value(),
-        stats.failed.value(),
-        stats.known.value(),
-        stats.duplicate.value(),
-        stats.pending()
+        counts.received,
+        counts.delivered,
+        counts.filtered,
+        counts.failed,
+        counts.known,
+        counts.duplicate,
+        counts.pending
     )
 }
 

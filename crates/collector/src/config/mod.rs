@@ -294,6 +294,11 @@ impl Config {
         self.folder.join(format!("{}_state.db", self.name))
     }
 
+    /// Whether events are written to standard output.
+    pub fn prints(&self) -> bool {
+        self.outputs.iter().any(|o| matches!(o.place, Place::Files(Target::Stdout)))
+    }
+
     /// Where the certificate of a server is remembered whose authority is not known.
     pub fn pin_file(&self, server: &Server) -> PathBuf {
         self.folder.join(format!("{}.pin", server.stem()))
