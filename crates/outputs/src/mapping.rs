@@ -19,8 +19,6 @@ use thiserror::Error;
 pub(crate) struct Mapping {
     /// What a field that is not there prints, where nothing else is said.
     pub(crate) missing: Option<String>,
-    /// Computed names that are printed as String blocks.
-    pub(crate) blocks: Vec<String>,
     /// Key of a computed name; empty when it is not printed.
     pub(crate) computed: BTreeMap<String, String>,
     /// Key of a field without a mapping of its own.
@@ -89,8 +87,6 @@ pub enum MappingError {
 struct File {
     missing: Option<String>,
     #[serde(default)]
-    blocks: Option<Vec<String>>,
-    #[serde(default)]
     computed: BTreeMap<String, String>,
     #[serde(default)]
     fields: BTreeMap<String, String>,
@@ -146,9 +142,6 @@ impl Mapping {
         let fault =
             |key: &str, e: ExprError| MappingError::Source { file, key: key.to_owned(), problem: e.to_string() };
         self.missing = upper.missing.or_else(|| self.missing.take());
-        if let Some(blocks) = upper.blocks {
-            self.blocks = blocks;
-        }
         self.computed.extend(upper.computed);
         self.fields.extend(upper.fields);
         self.tables.extend(upper.tables);

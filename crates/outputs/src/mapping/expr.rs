@@ -47,8 +47,6 @@ pub(crate) enum Function {
     Tenth,
     /// The same, at most 10.
     Score,
-    /// A computed name as the String block it came in.
-    Block,
     /// What a packet carries, in the configured encoding.
     Payload,
     /// The whole packet in hex.
@@ -115,7 +113,7 @@ impl Template {
 
 impl Function {
     /// Its name, and how many values it takes.
-    const ALL: [(&str, Function, usize); 16] = [
+    const ALL: [(&str, Function, usize); 15] = [
         ("ms", Function::Ms, 1),
         ("ipv4", Function::Ipv4, 1),
         ("ipv6", Function::Ipv6, 1),
@@ -125,7 +123,6 @@ impl Function {
         ("tenths", Function::Tenths, 1),
         ("tenth", Function::Tenth, 1),
         ("score", Function::Score, 1),
-        ("block", Function::Block, 1),
         ("payload", Function::Payload, 1),
         ("packet", Function::Packet, 1),
         ("some", Function::Some, 1),

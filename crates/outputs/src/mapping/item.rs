@@ -63,6 +63,7 @@ impl<'a> Item<'a> {
         match value {
             Computed::Text(text) => Item::Text(text),
             Computed::Uint(n) => Item::Uint(*n),
+            Computed::Block(octets) => Item::Block { block_type: 0, octets },
             Computed::Null => Item::Null,
         }
     }
@@ -195,11 +196,6 @@ fn call<'a>(function: Function, arguments: &'a [Sources], event: &Event<'a>) -> 
         Function::Tenths => Item::Tenths(uint(0)?),
         Function::Tenth => Item::Uint(uint(0)? / 10),
         Function::Score => Item::Uint((uint(0)? / 10).min(10)),
-        Function::Block => match whole? {
-            // A built-in name is no block.
-            Item::Text(text) if text != "Unknown" => Item::Block { block_type: 0, octets: text.as_bytes() },
-            item => item,
-        },
         Function::Payload => match whole? {
             Item::Hex(octets) => Item::Payload(octets),
             Item::Text(hex) => Item::HexPayload(hex),

@@ -68,8 +68,6 @@ pub(crate) struct Plan {
 pub(crate) struct Name {
     /// The key and what follows it; `None` when it is not printed by itself.
     pub(crate) key: Option<Piece>,
-    /// It is printed as a String block.
-    pub(crate) block: bool,
 }
 
 /// A key and its value.
@@ -237,7 +235,7 @@ impl Plan {
             rest.push(Rest { source, key: piece(&free(key, &mut taken)), name: field.encore.into(), skip });
         }
         let used_names = compiler.used_names;
-        let names = compiler.names.iter().zip(keys).enumerate().map(|(i, (name, key))| {
+        let names = keys.into_iter().enumerate().map(|(i, key)| {
             let silent = !shown.replace && (!shown.rest || used_names.iter().any(|n| usize::from(*n) == i));
             let key = key.filter(|_| !silent).map(|key| match shown.replace {
                 true => piece(&key),
@@ -245,7 +243,7 @@ impl Plan {
                 false if taken.contains(&key) => piece(&free(format!("{key}Name"), &mut taken)),
                 false => piece(&free(key, &mut taken)),
             });
-            Name { key, block: mapping.blocks.contains(&name.to_string()) }
+            Name { key }
         });
         let names = names.collect();
         let time = made.iter().position(|slot| slot.time);
