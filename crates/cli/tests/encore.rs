@@ -75,7 +75,8 @@ fn the_lines_are_encores() {
             match EXCEPTIONS.iter().position(|(messages, f, _)| messages.contains(number) && f.contains(&format)) {
                 Some(exception) => drop(used.insert((exception, *number, format))),
                 None => {
-                    let theirs = if let Line::Text(text) = theirs { text } else { "a line of which only the CRC is known" };
+                    let theirs =
+                        if let Line::Text(text) = theirs { text } else { "a line of which only the CRC is known" };
                     wrong.push(format!("{number} {format}\n  ours   {line:?}\n  theirs {theirs:?}"));
                 }
             }

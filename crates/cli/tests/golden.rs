@@ -137,7 +137,12 @@ const EXCEPTIONS: &[Exception] = &[
     except(838..=1089, "@computed.extraDataType", OnlyOurs, MORE),
     except(849..=850, "@computed.xffType", OnlyOurs, MORE),
     except(841..=842, "@computed.originalSrcIP", OnlyOurs, "eNcore has no IPv6 address of exactly 16 bytes"),
-    except(0..=1751, "@computed.eventDateTime", Zoned, "eNcore prints local time without a word of the zone; here it is UTC"),
+    except(
+        0..=1751,
+        "@computed.eventDateTime",
+        Zoned,
+        "eNcore prints local time without a word of the zone; here it is UTC",
+    ),
     at(844, "@computed.originalSrcIP", OnlyOurs, "eNcore takes type 2 alone for an address"),
 ];
 

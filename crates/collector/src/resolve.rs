@@ -40,8 +40,7 @@ struct Step {
     rule: Rule,
     /// Printed even without a name: null when there is none, empty when metadata gave an empty one.
     always: bool,
-    /// eNcore's way.
-    encore: bool,
+    naming: Naming,
     key: Vec<Part>,
 }
 
@@ -165,8 +164,7 @@ impl Step {
             (Rule::Bits, _) => Rule::Lookup,
             (rule, _) => rule,
         };
-        let encore = naming != Naming::Ours;
-        Some(Step { name: named.name, table, rule, always: named.name == "sensor", encore, key })
+        Some(Step { name: named.name, table, rule, always: named.name == "sensor", naming, key })
     }
 
     fn run<'a>(&self, main: &View<'a>, record: &Record<'a>, tables: &'a Tables, key: &mut Key) -> Option<Computed<'a>> {
@@ -176,6 +174,7 @@ impl Step {
         };
         let uint = |i: usize| field(i).and_then(|v| v.as_uint());
         let octets = |i: usize| field(i).and_then(|v| v.octets());
+        let encore = self.naming != Naming::Ours;
         Some(match self.rule {
             Rule::Lookup | Rule::Number | Rule::Bits | Rule::NaWhenZero => {
                 let last = self.key.len().checked_sub(1)?;
@@ -215,9 +214,9 @@ impl Step {
             Rule::ImpactLevel => Computed::Uint(impact_level(uint(0)?)),
             Rule::AlertText => Computed::Text(Cow::Owned(alert_text(&text(octets(0)?)))),
             Rule::Packet => hex(octets(0)?)?,
-            Rule::Payload if self.encore => hex(encore::payload(octets(0)?))?,
+            Rule::Payload if encore => hex(outputs::encore_payload(octets(0)?, self.naming == Naming::Encore3))?,
             Rule::Payload => hex(payload(octets(0)?, uint(1)?))?,
-            Rule::ExtraDataAddress if self.encore => {
+            Rule::ExtraDataAddress if encore => {
                 Computed::Text(Cow::Owned(encore::extra_data_address(uint(0)?, octets(1)?)?))
             }
             Rule::ExtraDataAddress => Computed::Text(Cow::Owned(extra_data_address(uint(0)?, octets(1)?)?.to_string())),
@@ -232,7 +231,7 @@ impl Step {
                 Value::Uint(n) => Computed::Uint(n),
                 other => some_text(other.octets()?)?,
             },
-            Rule::Address if self.encore => Computed::Text(Cow::Owned(encore::eight_groups(octets(0)?)?)),
+            Rule::Address if encore => Computed::Text(Cow::Owned(encore::eight_groups(octets(0)?)?)),
             Rule::Address => {
                 let octets: &[u8; 16] = octets(0)?.try_into().ok()?;
                 Computed::Text(Cow::Owned(wire::event::address(octets).to_string()))

@@ -7,7 +7,7 @@
 //! Where eNcore is wrong the standard form differs: a discovery event header without an address has no `hostIpAddr`,
 //! packets are always hex, addresses are RFC 5952, the VPN session of a user login is a block, and what eNcore loses is
 //! there: `data` holds what is only known as bytes, `@trailing` what follows the known fields of a block, `@problem` says
-//! why a record could be read in part only. The form of eNcore 5 has neither of the last two, and eNcore's addresses and
+//! why a record could be read in part only. eNcore's own forms have neither of the last two, and eNcore's addresses and
 //! lists.
 //!
 //! A host of a host data message, which eNcore does not ask for, is its block after `messageType` (6 or 7).
@@ -34,11 +34,24 @@ pub struct Json {
     encore: Option<Encore>,
 }
 
-/// How eNcore is told to show packets.
+/// How eNcore prints.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Encore {
-    pub(crate) packets: PacketEncoding,
-    pub(crate) original_packet: bool,
+struct Encore {
+    packets: PacketEncoding,
+    original_packet: bool,
+    /// It is version 3.
+    three: bool,
+}
+
+/// The last layouts that eNcore 3.5 asks for. What later ones of the same title have besides it never printed.
+const LAST_OF_VERSION_3: [(u8, u32); 4] = [(1, 163), (2, 60), (2, 56), (2, 62)];
+
+impl Encore {
+    fn prints(self, layout: &Layout, field: &str) -> bool {
+        let known = LAST_OF_VERSION_3.iter().filter_map(|(series, number)| layout::block(*series, *number));
+        let last = known.filter(|known| self.three && known.title == layout.title).next();
+        last.is_none_or(|last| layout.number <= last.number || last.fields.iter().any(|f| f.encore == field))
+    }
 }
 
 /// How the fields of a layout are printed.
@@ -77,8 +90,13 @@ impl Json {
     }
 
     /// eNcore 5's JSON.
-    pub(crate) fn encore(packets: PacketEncoding, original_packet: bool) -> Self {
-        Json::with(Some(Encore { packets, original_packet }))
+    pub(crate) fn encore_5(packets: PacketEncoding, original_packet: bool) -> Self {
+        Json::with(Some(Encore { packets, original_packet, three: false }))
+    }
+
+    /// eNcore 3's JSON, as far as it is known.
+    pub(crate) fn encore_3(original_packet: bool) -> Self {
+        Json::with(Some(Encore { packets: PacketEncoding::Ascii, original_packet, three: true }))
     }
 
     fn with(encore: Option<Encore>) -> Self {
@@ -90,9 +108,9 @@ impl Json {
         }
         let head = HEAD.iter().filter_map(|name| {
             let position = DISCOVERY_HEADER.fields.iter().position(|f| f.encore == *name)?;
-            Step::new(DISCOVERY_HEADER, position, encore.is_some())
+            Step::new(DISCOVERY_HEADER, position, encore)
         });
-        let programs = layouts.map(|layout| Program::new(layout, encore.is_some())).into();
+        let programs = layouts.map(|layout| Program::new(layout, encore)).into();
         Json { programs, head: head.collect(), encore }
     }
 
@@ -294,7 +312,7 @@ impl Format for Json {
 }
 
 impl Program {
-    fn new(layout: &'static Layout, encore: bool) -> Self {
+    fn new(layout: &'static Layout, encore: Option<Encore>) -> Self {
         Program {
             steps: (0..layout.fields.len()).filter_map(|position| Step::new(layout, position, encore)).collect(),
             // eNcore calls the length of a host profile so.
@@ -309,9 +327,12 @@ impl Program {
 
 impl Step {
     /// `None` for an inline block: its fields are the record's.
-    fn new(layout: &'static Layout, position: usize, encore: bool) -> Option<Self> {
+    fn new(layout: &'static Layout, position: usize, encore: Option<Encore>) -> Option<Self> {
         let field = layout.fields.get(position)?;
-        let list = matches!(field.kind, Kind::Block { expected, .. } if encore && as_list(expected));
+        if encore.is_some_and(|encore| !encore.prints(layout, field.encore)) {
+            return None;
+        }
+        let list = matches!(field.kind, Kind::Block { expected, .. } if encore.is_some() && as_list(expected));
         let before = match field.kind {
             _ if list => "{\"listType\": ",
             Kind::Block { inline: true, .. } => return None,
@@ -321,7 +342,7 @@ impl Step {
             Kind::Blob | Kind::Block { .. } => "{\"blockType\": ",
             Kind::List { .. } => "{\"listType\": ",
         };
-        let comma = if encore && as_list(layout) && position == 0 { "" } else { ", " };
+        let comma = if encore.is_some() && as_list(layout) && position == 0 { "" } else { ", " };
         let key = Piece::new(&format!("{comma}\"{}\": {before}", field.encore));
         let shared = HEAD.contains(&field.encore);
         Some(Step { position, key, string_block: matches!(field.kind, Kind::String), list, shared })

@@ -44,7 +44,7 @@ pub use file::{File, Settings};
 pub use json::Json;
 pub use mapping::MappingError;
 pub use metrics::{Counts, Metrics};
-pub use packet::PacketEncoding;
+pub use packet::{PacketEncoding, encore_payload};
 pub use registry::{FormatError, Options, by_name};
 pub use resolved::{Computed, Format, Resolved};
 pub use sender::{Remote, Sender};

@@ -142,7 +142,8 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
     }
     let no = |name, reason, dialects| Err(FormatError::Dialect { name, dialect, reason, dialects });
     Ok(match (name, dialect) {
-        ("json", Dialect::Encore5) => Box::new(Json::encore(options.packets, options.original_packet)),
+        ("json", Dialect::Encore5) => Box::new(Json::encore_5(options.packets, options.original_packet)),
+        ("json", Dialect::Encore3) => Box::new(Json::encore_3(options.original_packet)),
         ("json", _) => Box::new(Json::new()),
         ("splunk", Dialect::Encore5) => encore_splunk(&[SPLUNK_5], false, options)?,
         ("splunk", Dialect::Encore3) => encore_splunk(&[SPLUNK_5, SPLUNK_3], true, options)?,

@@ -267,6 +267,24 @@ fn version_3_has_its_own_keys() {
 }
 
 #[test]
+fn json_of_version_3_has_no_later_fields() {
+    let keys = |dialect, event: &Event| -> BTreeSet<String> {
+        let line = printed("json", dialect, event, &[]);
+        serde_json::from_str::<Map<String, Value>>(&line).unwrap().keys().cloned().collect()
+    };
+    for (record, gone) in
+        [(400, "blockedReasonId snortVersion httpHostname"), (71, "sourceSecurityGroupTag eveProcess")]
+    {
+        let event = Event::new(record).unwrap();
+        let (three, five) = (keys(Dialect::Encore3, &event), keys(Dialect::Encore5, &event));
+        assert!(three.is_subset(&five));
+        for field in gone.split(' ') {
+            assert!(five.contains(field) && !three.contains(field), "{field}");
+        }
+    }
+}
+
+#[test]
 fn discovery_events_of_version_3_have_the_old_address() {
     let mut event = Event::new(19).unwrap();
     let header = event.discovery_mut().unwrap();

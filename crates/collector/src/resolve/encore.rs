@@ -1,4 +1,4 @@
-//! What eNcore makes of addresses and packets, its defects included: parsers may depend on them.
+//! What eNcore makes of addresses, its defects included: parsers may depend on them.
 
 use std::fmt::Write as _;
 
@@ -24,13 +24,6 @@ pub(super) fn extra_data_address(kind: u64, octets: &[u8]) -> Option<String> {
     }
 }
 
-/// What follows 14 octets and an IPv4 header, whatever the frame is.
-pub(super) fn payload(packet: &[u8]) -> &[u8] {
-    let ip = packet.get(14..).unwrap_or_default();
-    let header = ip.first().map_or(0, |first| usize::from(first & 15) * 4);
-    ip.get(header..).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,12 +37,5 @@ mod tests {
         assert_eq!(extra_data_address(2, &six[..16]), None);
         assert_eq!(extra_data_address(2, &six).unwrap(), "2001:0db8:0000:0000:0000:0000:0000:0001");
         assert_eq!((extra_data_address(1, &mapped), extra_data_address(2, &six[..9])), (None, None));
-    }
-
-    #[test]
-    fn payloads() {
-        let frame = [&[0; 14][..], &[0x45], &[0; 19], b"payload"].concat();
-        assert_eq!(payload(&frame), b"payload");
-        assert_eq!(payload(&frame[..34]), b"");
     }
 }
