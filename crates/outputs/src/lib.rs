@@ -14,6 +14,7 @@
 
 mod cef;
 pub mod clock;
+mod community;
 mod csv;
 pub mod destination;
 pub mod dialect;
@@ -33,8 +34,10 @@ mod splunk;
 pub mod spool;
 pub mod stdout;
 mod style;
+
 mod text;
 pub mod transport;
+mod tree;
 pub mod uri;
 
 pub use clock::Clock;

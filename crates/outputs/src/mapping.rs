@@ -8,8 +8,10 @@ pub(crate) mod expr;
 pub(crate) mod item;
 pub(crate) mod places;
 pub(crate) mod plan;
+pub(crate) mod tree;
 
 use expr::{Expr, ExprError, Template};
+use item::MapValue;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -25,6 +27,10 @@ pub(crate) struct Mapping {
     pub(crate) fields: BTreeMap<String, String>,
     /// Texts by number.
     pub(crate) tables: BTreeMap<String, Vec<String>>,
+    /// Numbers and texts by number or text.
+    pub(crate) maps: BTreeMap<String, BTreeMap<String, MapValue>>,
+    /// JSON: the object of the fields that no key names, a path.
+    pub(crate) rest: String,
     /// Keys of all records.
     pub(crate) common: Vec<(String, Expr)>,
     /// By record type.
@@ -93,6 +99,9 @@ struct File {
     #[serde(default)]
     tables: BTreeMap<String, Vec<String>>,
     #[serde(default)]
+    maps: BTreeMap<String, BTreeMap<String, MapValue>>,
+    rest: Option<String>,
+    #[serde(default)]
     common: Vec<(String, String)>,
     #[serde(default)]
     record: Vec<Record>,
@@ -145,6 +154,10 @@ impl Mapping {
         self.computed.extend(upper.computed);
         self.fields.extend(upper.fields);
         self.tables.extend(upper.tables);
+        self.maps.extend(upper.maps);
+        if let Some(rest) = upper.rest {
+            self.rest = rest;
+        }
         for (key, source) in upper.common {
             put(&mut self.common, key, &source, fault)?;
         }
