@@ -43,6 +43,8 @@ enum How {
     LongAddress,
     /// The same IPv6 address; eNcore prints the end of it dotted.
     DottedAddress,
+    /// The same time; only ours has a zone.
+    Zoned,
     /// eNcore cuts `::ffff:` off.
     CutAddress,
     /// eNcore prints a String block as a map where we print its text, or nothing if there is none.
@@ -59,7 +61,7 @@ const fn at(message: u64, path: &'static str, how: How, why: &'static str) -> Ex
     except(message..=message, path, how, why)
 }
 
-use How::{Any, BlockForText, CutAddress, DottedAddress, ListForBlock, LongAddress, OnlyOurs, OnlyTheirs};
+use How::{Any, BlockForText, CutAddress, DottedAddress, ListForBlock, LongAddress, OnlyOurs, OnlyTheirs, Zoned};
 
 const GUESSED: &str = "eNcore reads a block that does not belong there with the layout of the expected one";
 const NO_ADDRESS: &str = "a discovery header without an address: eNcore takes the bytes that follow for one";
@@ -135,6 +137,12 @@ const EXCEPTIONS: &[Exception] = &[
     except(838..=1089, "@computed.extraDataType", OnlyOurs, MORE),
     except(849..=850, "@computed.xffType", OnlyOurs, MORE),
     except(841..=842, "@computed.originalSrcIP", OnlyOurs, "eNcore has no IPv6 address of exactly 16 bytes"),
+    except(
+        0..=1751,
+        "@computed.eventDateTime",
+        Zoned,
+        "eNcore prints local time without a word of the zone; here it is UTC",
+    ),
     at(844, "@computed.originalSrcIP", OnlyOurs, "eNcore takes type 2 alone for an address"),
 ];
 
@@ -389,6 +397,7 @@ impl How {
             (Any, ..) | (OnlyOurs, Some(_), None) | (OnlyTheirs, None, Some(_)) => true,
             (LongAddress, Some(Value::String(a)), Some(Value::String(b))) => b.len() == 39 && same_address(a, b),
             (DottedAddress, Some(Value::String(a)), Some(Value::String(b))) => b.contains('.') && same_address(a, b),
+            (Zoned, Some(Value::String(a)), Some(Value::String(b))) => a.strip_suffix('Z') == Some(b),
             (CutAddress, Some(Value::String(a)), Some(Value::String(b))) => a.strip_prefix("::ffff:") == Some(b),
             (BlockForText, text, Some(Value::Object(block))) => {
                 let text = text.as_ref().map_or("", |text| text.as_str().unwrap());

@@ -3,7 +3,9 @@
 //! What is looked up where is data (`wire::resolution`); for each pair of record type and block layout it is compiled
 //! once to positions and table numbers. Values that are no look-ups follow the rules of [`wire::resolution::Rule`].
 
-use crate::tables::{Key, TableId, Tables, table_id, text};
+mod encore;
+
+use crate::tables::{Entry, Key, TableId, Tables, table_id, text};
 use crate::time::TimeText;
 use outputs::resolved::Computed;
 use rustc_hash::FxHashMap;
@@ -40,6 +42,7 @@ struct Step {
     rule: Rule,
     /// Printed even without a name: null when there is none, empty when metadata gave an empty one.
     always: bool,
+    naming: Naming,
     key: Vec<Part>,
 }
 
@@ -100,7 +103,7 @@ impl Resolver {
             naming,
             programs: FxHashMap::default(),
             key: Key::default(),
-            time: TimeText::default(),
+            time: if naming == Naming::Ours { TimeText::default() } else { TimeText::local() },
             domains: table_id("netmapDomains").unwrap_or(TableId::MAX),
         }
     }
@@ -159,7 +162,7 @@ impl Program {
         Program {
             steps: names_of(record.record_type())
                 .iter()
-                .filter(|n| n.only.is_none_or(|only| only == naming))
+                .filter(|n| n.only.is_empty() || n.only.contains(&naming))
                 .filter_map(|n| Step::compile(n, record, naming))
                 .collect(),
             second,
@@ -176,10 +179,11 @@ impl Step {
         let key = named.key.iter().map(part).collect::<Option<Vec<Part>>>()?;
         let table = table_id(named.table).unwrap_or(TableId::MAX);
         let rule = match (named.rule, naming) {
-            (Rule::Bits, Naming::Encore) => Rule::Lookup,
+            (rule, Naming::Ours) => rule,
+            (Rule::Bits, _) => Rule::Lookup,
             (rule, _) => rule,
         };
-        Some(Step { name: named.name, table, rule, always: named.name == "sensor", key })
+        Some(Step { name: named.name, table, rule, always: named.name == "sensor", naming, key })
     }
 
     fn run<'a>(&self, main: &View<'a>, record: &Record<'a>, tables: &'a Tables, key: &mut Key) -> Option<Computed<'a>> {
@@ -189,6 +193,7 @@ impl Step {
         };
         let uint = |i: usize| field(i).and_then(|v| v.as_uint());
         let octets = |i: usize| field(i).and_then(|v| v.octets());
+        let encore = self.naming != Naming::Ours;
         Some(match self.rule {
             Rule::Lookup | Rule::Number | Rule::Bits | Rule::NaWhenZero => {
                 let last = self.key.len().checked_sub(1)?;
@@ -210,11 +215,29 @@ impl Step {
                     None => return None,
                 }
             }
+            Rule::Block => {
+                key.clear();
+                for i in 0..self.key.len() {
+                    key.value(field(i)?);
+                }
+                match tables.block(self.table, key)? {
+                    Entry::Text(text) => Computed::Text(Cow::Borrowed(text)),
+                    Entry::Block(octets) => Computed::Block(octets),
+                }
+            }
+            Rule::LookupIf => {
+                octets(1).filter(|octets| !octets.is_empty())?;
+                Computed::Text(Cow::Borrowed(tables.number(self.table, uint(0)?)?))
+            }
             Rule::IsSet => Computed::Text(Cow::Borrowed(if uint(0)? != 0 { "Yes" } else { "No" })),
             Rule::ImpactLevel => Computed::Uint(impact_level(uint(0)?)),
             Rule::AlertText => Computed::Text(Cow::Owned(alert_text(&text(octets(0)?)))),
             Rule::Packet => hex(octets(0)?)?,
+            Rule::Payload if encore => hex(outputs::encore_payload(octets(0)?, self.naming == Naming::Encore3))?,
             Rule::Payload => hex(payload(octets(0)?, uint(1)?))?,
+            Rule::ExtraDataAddress if encore => {
+                Computed::Text(Cow::Owned(encore::extra_data_address(uint(0)?, octets(1)?)?))
+            }
             Rule::ExtraDataAddress => Computed::Text(Cow::Owned(extra_data_address(uint(0)?, octets(1)?)?.to_string())),
             Rule::ExtraDataUri => match uint(0)? {
                 9 => some_text(octets(1)?)?,
@@ -227,6 +250,7 @@ impl Step {
                 Value::Uint(n) => Computed::Uint(n),
                 other => some_text(other.octets()?)?,
             },
+            Rule::Address if encore => Computed::Text(Cow::Owned(encore::eight_groups(octets(0)?)?)),
             Rule::Address => {
                 let octets: &[u8; 16] = octets(0)?.try_into().ok()?;
                 Computed::Text(Cow::Owned(wire::event::address(octets).to_string()))
@@ -350,6 +374,7 @@ mod tests {
         let text = |c: Computed<'_>| match c {
             Computed::Text(t) => t.into_owned(),
             Computed::Uint(n) => n.to_string(),
+            Computed::Block(_) => "block".into(),
             Computed::Null => "null".into(),
         };
         out.into_iter().map(|(k, v)| (k.to_owned(), text(v))).collect()
@@ -381,7 +406,7 @@ mod tests {
         assert_eq!(find(&names, "renderedId"), Some("2003"));
         assert_eq!(find(&names, "transportProtocol"), Some("UDP"));
         assert_eq!(find(&names, "impact"), Some("2"));
-        assert_eq!(find(&names, "eventDateTime"), Some("2024-04-24T23:06:40.000007"));
+        assert_eq!(find(&names, "eventDateTime"), Some("2024-04-24T23:06:40.000007Z"));
         assert_eq!(names[0].1, "IPS EVENT");
     }
 
@@ -421,7 +446,7 @@ mod tests {
         event.set("eventMicrosecond", 999_999u32).unwrap();
         let names = resolved(&event, &Tables::built_in());
         assert_eq!(find(&names, "eventSecond"), Some("1714000005"));
-        assert_eq!(find(&names, "eventDateTime"), Some("2024-04-24T23:06:45.999999"));
+        assert_eq!(find(&names, "eventDateTime"), Some("2024-04-24T23:06:45.999999Z"));
         assert_eq!(find(&names, "eventMicrosecond"), Some("999999"));
     }
 

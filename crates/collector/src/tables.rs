@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use std::sync::{Arc, OnceLock};
 use wire::decode::{Record, Value};
 use wire::names::NameKey;
-use wire::resolution::{Store, names_of, stores};
+use wire::resolution::{Rule, Store, names_of, stores};
 
 /// All name tables.
 #[derive(Debug, Clone)]
@@ -17,8 +17,24 @@ pub struct Tables {
 
 #[derive(Debug, Clone, Default)]
 struct Table {
-    numbers: FxHashMap<u64, Arc<str>>,
-    keys: FxHashMap<Box<[u8]>, Arc<str>>,
+    numbers: FxHashMap<u64, Name>,
+    keys: FxHashMap<Box<[u8]>, Name>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Name {
+    text: Arc<str>,
+    /// What was on the wire, where the block is asked for.
+    block: Option<Arc<[u8]>>,
+}
+
+/// What is stored under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry<'a> {
+    /// A name.
+    Text(&'a str),
+    /// The content of the String block of a name.
+    Block(&'a [u8]),
 }
 
 /// The number of a table, for fast access.
@@ -27,6 +43,16 @@ pub type TableId = u16;
 /// The number of the table with this name; `None` for a name the schema does not have.
 pub fn table_id(name: &str) -> Option<TableId> {
     ids().get(name).copied()
+}
+
+/// Whether names of this table are also asked for as the blocks they came in.
+fn keeps_blocks(table: &str) -> bool {
+    static TABLES: OnceLock<Vec<&'static str>> = OnceLock::new();
+    let tables = TABLES.get_or_init(|| {
+        let names = wire::layout::records().iter().flat_map(|r| names_of(r.record_type));
+        names.filter(|n| n.rule == Rule::Block).map(|n| n.table).collect()
+    });
+    tables.contains(&table)
 }
 
 fn ids() -> &'static FxHashMap<&'static str, TableId> {
@@ -104,9 +130,10 @@ impl Tables {
         for table in wire::names::tables() {
             let Some(slot) = table_id(table.table).and_then(|id| all.get_mut(usize::from(id))) else { continue };
             for (key, name) in table.entries {
+                let name = Name { text: (*name).into(), block: None };
                 match key {
-                    NameKey::Number(n) => slot.numbers.insert(*n, (*name).into()),
-                    NameKey::Octets(octets) => slot.keys.insert((*octets).into(), (*name).into()),
+                    NameKey::Number(n) => slot.numbers.insert(*n, name),
+                    NameKey::Octets(octets) => slot.keys.insert((*octets).into(), name),
                 };
             }
         }
@@ -135,12 +162,17 @@ impl Tables {
                 (Err(_), None) => return false,
             }
         }
+        let mut block = None;
         let text: Arc<str> = match store.value.strip_prefix('=') {
             Some(text) => text.into(),
             None => match record.field(store.value) {
                 Some(Value::Uint(0)) => return false,
                 Some(Value::Uint(n)) => n.to_string().into(),
-                Some(value) => text(value.octets().unwrap_or_default()).into(),
+                Some(value) => {
+                    let octets = value.octets().unwrap_or_default();
+                    block = keeps_blocks(store.table).then(|| octets.into());
+                    text(octets).into()
+                }
                 None => return false,
             },
         };
@@ -151,13 +183,14 @@ impl Tables {
             Some(n) => table.numbers.get(&n),
             None => table.keys.get(key.octets.as_slice()),
         };
-        if known.is_some_and(|k| *k == text) {
+        let name = Name { text, block };
+        if known == Some(&name) {
             return false;
         }
         let table = Arc::make_mut(table);
         match key.number {
-            Some(n) => table.numbers.insert(n, text),
-            None => table.keys.insert(key.octets.into(), text),
+            Some(n) => table.numbers.insert(n, name),
+            None => table.keys.insert(key.octets.into(), name),
         };
         true
     }
@@ -165,16 +198,28 @@ impl Tables {
     /// What is stored under a key. Metadata may have given an empty name.
     #[inline]
     pub fn entry(&self, table: TableId, key: &Key) -> Option<&str> {
+        self.name(table, key).map(|name| &*name.text)
+    }
+
+    /// The same as the block it came in; built-in names came in none.
+    pub fn block(&self, table: TableId, key: &Key) -> Option<Entry<'_>> {
+        let name = self.name(table, key)?;
+        Some(name.block.as_deref().map_or(Entry::Text(&name.text), Entry::Block))
+    }
+
+    #[inline]
+    fn name(&self, table: TableId, key: &Key) -> Option<&Name> {
+        let table = self.tables.get(usize::from(table))?;
         match key.number {
-            Some(n) => self.number(table, n),
-            None => self.tables.get(usize::from(table))?.keys.get(key.octets.as_slice()).map(|n| &**n),
+            Some(n) => table.numbers.get(&n),
+            None => table.keys.get(key.octets.as_slice()),
         }
     }
 
     /// The name of a number.
     #[inline]
     pub fn number(&self, table: TableId, number: u64) -> Option<&str> {
-        self.tables.get(usize::from(table))?.numbers.get(&number).map(|n| &**n)
+        self.tables.get(usize::from(table))?.numbers.get(&number).map(|n| &*n.text)
     }
 }
 

@@ -109,9 +109,8 @@ pub struct Done {
 pub struct Worker {
     plan: Arc<Plan>,
     decoder: Decoder,
-    resolver: Resolver,
-    /// For destinations whose lines are like eNcore's.
-    encore: Resolver,
+    /// One for each way of naming, ours first.
+    resolvers: [(Naming, Resolver); 3],
     /// Buffers that delivery is done with: fresh megabytes for every batch cost more than formatting it.
     spare: Receiver<Vec<u8>>,
 }
@@ -122,8 +121,7 @@ impl Worker {
         Worker {
             plan,
             decoder: Decoder::new(),
-            resolver: Resolver::new(),
-            encore: Resolver::with(Naming::Encore),
+            resolvers: [Naming::Ours, Naming::Encore5, Naming::Encore3].map(|n| (n, Resolver::with(n))),
             spare,
         }
     }
@@ -142,12 +140,12 @@ impl Worker {
             chunk.ends.reserve(batch.entries.len());
         }
         let mut start = 0;
-        // Our names, and those of eNcore.
-        let mut lists: [Vec<Item<'_>>; 2] = [Vec::with_capacity(64), Vec::with_capacity(64)];
+        // The names of each resolver.
+        let mut lists: [Vec<Item<'_>>; 3] = [const { Vec::new() }; 3];
         let uses = |naming: Naming| plan.formats.iter().any(|lines| lines.naming == naming);
         // Filters see all names.
         let filters = plan.filter.is_some() || plan.formats.iter().any(|lines| lines.filter.is_some());
-        let (ours, theirs) = (uses(Naming::Ours) || filters, uses(Naming::Encore));
+        let used = self.resolvers.each_ref().map(|(naming, _)| uses(*naming) || filters && *naming == Naming::Ours);
         for entry in &batch.entries {
             let item = batch.data.get(start..entry.end).unwrap_or_default();
             start = entry.end;
@@ -161,9 +159,13 @@ impl Worker {
                         out.metadata.push((record.metadata_key().unwrap_or_default(), item.to_vec()));
                     }
                     if wanted {
-                        let [names, encore] = &mut lists;
-                        if ours {
-                            self.resolver.resolve(&record, &batch.tables, names);
+                        for (((naming, resolver), names), _) in
+                            self.resolvers.iter_mut().zip(&mut lists).zip(used).filter(|(_, used)| *used)
+                        {
+                            resolver.resolve(&record, &batch.tables, names);
+                            if *naming != Naming::Ours {
+                                continue;
+                            }
                             if let Some(name) = &origin.name {
                                 names.push(("managementCenter", Computed::Text(Cow::Borrowed(name))));
                             }
@@ -171,15 +173,13 @@ impl Worker {
                                 names.push(("eventUid", Computed::Text(Cow::Owned(uid::uid(origin, entry, item)))));
                             }
                         }
-                        if theirs {
-                            self.encore.resolve(&record, &batch.tables, encore);
-                        }
                         let passes =
-                            |filter: &Option<Filter>| filter.as_ref().is_none_or(|f| f.accepts(&record, names));
+                            |filter: &Option<Filter>| filter.as_ref().is_none_or(|f| f.accepts(&record, &lists[0]));
                         wanted = passes(&plan.filter);
                         for (lines, chunk) in plan.formats.iter().zip(&mut out.chunks) {
                             if wanted && passes(&lines.filter) {
-                                let computed = if lines.naming == Naming::Ours { &*names } else { &*encore };
+                                let named = self.resolvers.iter().zip(&lists).find(|((n, _), _)| *n == lines.naming);
+                                let computed = named.map_or(&[][..], |(_, names)| names);
                                 lines.format.format(&Resolved { record: &record, computed }, &mut chunk.bytes);
                             }
                         }

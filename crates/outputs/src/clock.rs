@@ -40,7 +40,7 @@ impl Clock {
             b"Jan ", b"Feb ", b"Mar ", b"Apr ", b"May ", b"Jun ", b"Jul ", b"Aug ", b"Sep ", b"Oct ", b"Nov ", b"Dec ",
         ];
         let second = (self.0)();
-        let (month, day) = date(second.div_euclid(86_400));
+        let (_, month, day) = date(second.div_euclid(86_400));
         let of_day = second.rem_euclid(86_400);
         let digits = |n: i64| [b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
         let day = match digits(day) {
@@ -65,14 +65,16 @@ impl fmt::Debug for Clock {
     }
 }
 
-/// Month and day of a day counted from 1 January 1970 (years begin in March here, so that leap days come last).
-fn date(day: i64) -> (i64, i64) {
+/// Year, month and day of a day counted from 1 January 1970 (years begin in March here, so that leap days come last).
+pub(crate) fn date(day: i64) -> (i64, i64, i64) {
     let day = day + 719_468;
     let of_era = day.rem_euclid(146_097);
+    let era = day.div_euclid(146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    (if month < 10 { month + 3 } else { month - 9 }, of_year - (153 * month + 2) / 5 + 1)
+    let from_march = (5 * of_year + 2) / 153;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    (400 * era + year + i64::from(month < 3), month, of_year - (153 * from_march + 2) / 5 + 1)
 }
 
 #[cfg(test)]
@@ -98,7 +100,8 @@ mod tests {
     fn every_day_is_what_the_calendar_says() {
         for day in -800..40_000 {
             let zoned = jiff::Timestamp::from_second(day * 86_400).unwrap().to_zoned(jiff::tz::TimeZone::UTC);
-            assert_eq!(date(day), (zoned.month().into(), zoned.day().into()));
+            let expected = (zoned.year().into(), zoned.month().into(), zoned.day().into());
+            assert_eq!(date(day), expected);
         }
     }
 }

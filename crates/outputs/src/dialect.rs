@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
+use wire::resolution::Naming;
 
 /// Whose output a format reproduces. eNcore's own output changed between its versions, and parsers depend on all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -26,6 +27,15 @@ impl Dialect {
             Dialect::Encore5 => "encore-5",
             Dialect::Encore3 => "encore-3",
             Dialect::Standard => "standard",
+        }
+    }
+
+    /// How its lines name what has a number.
+    pub fn naming(self) -> Naming {
+        match self {
+            Dialect::Encore5 => Naming::Encore5,
+            Dialect::Encore3 => Naming::Encore3,
+            Dialect::Standard => Naming::Ours,
         }
     }
 }

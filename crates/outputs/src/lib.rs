@@ -14,6 +14,7 @@
 
 mod cef;
 pub mod clock;
+mod community;
 mod csv;
 pub mod destination;
 pub mod dialect;
@@ -33,8 +34,10 @@ mod splunk;
 pub mod spool;
 pub mod stdout;
 mod style;
+
 mod text;
 pub mod transport;
+mod tree;
 pub mod uri;
 
 pub use clock::Clock;
@@ -44,7 +47,7 @@ pub use file::{File, Settings};
 pub use json::Json;
 pub use mapping::MappingError;
 pub use metrics::{Counts, Metrics};
-pub use packet::PacketEncoding;
+pub use packet::{PacketEncoding, encore_payload};
 pub use registry::{FormatError, Options, by_name};
 pub use resolved::{Computed, Format, Resolved};
 pub use sender::{Remote, Sender};

@@ -8,8 +8,10 @@ pub(crate) mod expr;
 pub(crate) mod item;
 pub(crate) mod places;
 pub(crate) mod plan;
+pub(crate) mod tree;
 
 use expr::{Expr, ExprError, Template};
+use item::MapValue;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use thiserror::Error;
@@ -19,14 +21,16 @@ use thiserror::Error;
 pub(crate) struct Mapping {
     /// What a field that is not there prints, where nothing else is said.
     pub(crate) missing: Option<String>,
-    /// Computed names that are printed as String blocks.
-    pub(crate) blocks: Vec<String>,
     /// Key of a computed name; empty when it is not printed.
     pub(crate) computed: BTreeMap<String, String>,
     /// Key of a field without a mapping of its own.
     pub(crate) fields: BTreeMap<String, String>,
     /// Texts by number.
     pub(crate) tables: BTreeMap<String, Vec<String>>,
+    /// Numbers and texts by number or text.
+    pub(crate) maps: BTreeMap<String, BTreeMap<String, MapValue>>,
+    /// JSON: the object of the fields that no key names, a path.
+    pub(crate) rest: String,
     /// Keys of all records.
     pub(crate) common: Vec<(String, Expr)>,
     /// By record type.
@@ -89,13 +93,14 @@ pub enum MappingError {
 struct File {
     missing: Option<String>,
     #[serde(default)]
-    blocks: Option<Vec<String>>,
-    #[serde(default)]
     computed: BTreeMap<String, String>,
     #[serde(default)]
     fields: BTreeMap<String, String>,
     #[serde(default)]
     tables: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    maps: BTreeMap<String, BTreeMap<String, MapValue>>,
+    rest: Option<String>,
     #[serde(default)]
     common: Vec<(String, String)>,
     #[serde(default)]
@@ -146,12 +151,13 @@ impl Mapping {
         let fault =
             |key: &str, e: ExprError| MappingError::Source { file, key: key.to_owned(), problem: e.to_string() };
         self.missing = upper.missing.or_else(|| self.missing.take());
-        if let Some(blocks) = upper.blocks {
-            self.blocks = blocks;
-        }
         self.computed.extend(upper.computed);
         self.fields.extend(upper.fields);
         self.tables.extend(upper.tables);
+        self.maps.extend(upper.maps);
+        if let Some(rest) = upper.rest {
+            self.rest = rest;
+        }
         for (key, source) in upper.common {
             put(&mut self.common, key, &source, fault)?;
         }

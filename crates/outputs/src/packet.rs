@@ -14,7 +14,7 @@ pub enum PacketEncoding {
 
 /// eNcore takes 14 octets for the Ethernet header and what follows for IPv4; it cuts both off, and in version 3 the header
 /// of TCP or UDP as well.
-pub(crate) fn encore_payload(packet: &[u8], transport: bool) -> &[u8] {
+pub fn encore_payload(packet: &[u8], transport: bool) -> &[u8] {
     let ip = packet.get(14..).unwrap_or_default();
     let header = ip.first().map_or(0, |first| usize::from(first & 15) * 4);
     let payload = ip.get(header..).unwrap_or_default();

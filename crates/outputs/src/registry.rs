@@ -14,6 +14,7 @@ use crate::resolved::Format;
 use crate::splunk::{self, EncoreValues, KeyValue, QuotedValues};
 use crate::style::Case;
 use crate::text::Piece;
+use crate::tree::{OBJECTS, Objects};
 use thiserror::Error;
 
 /// What formats can be told. A format takes what concerns it and leaves the rest.
@@ -105,7 +106,8 @@ fn list<S: AsRef<str>>(names: impl AsRef<[S]>) -> String {
 }
 
 /// The names of all formats.
-pub const NAMES: &[&str] = &["json", "splunk", "kvpair", "cef", "cef2", "leef", "csv", "pretty", "base64", "raw"];
+pub const NAMES: &[&str] =
+    &["json", "splunk", "kvpair", "cef", "cef2", "leef", "csv", "ecs", "pretty", "base64", "raw"];
 
 /// The names of the sets of CSV columns.
 pub fn csv_sets() -> Result<Vec<String>, MappingError> {
@@ -121,6 +123,8 @@ const CEF2_5: (&str, &str) = ("cef2-encore-5", include_str!("../mapping/cef2-enc
 const CEF_3: (&str, &str) = ("cef-encore-3", include_str!("../mapping/cef-encore-3.toml"));
 const CEF: (&str, &str) = ("cef-standard", include_str!("../mapping/cef-standard.toml"));
 const LEEF: (&str, &str) = ("leef-standard", include_str!("../mapping/leef-standard.toml"));
+
+const ECS: (&str, &str) = ("ecs-standard", include_str!("../mapping/ecs-standard.toml"));
 
 /// The format of this name in this dialect.
 ///
@@ -142,6 +146,8 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
     }
     let no = |name, reason, dialects| Err(FormatError::Dialect { name, dialect, reason, dialects });
     Ok(match (name, dialect) {
+        ("json", Dialect::Encore5) => Box::new(Json::encore_5(options.packets, options.original_packet)),
+        ("json", Dialect::Encore3) => Box::new(Json::encore_3(options.original_packet)),
         ("json", _) => Box::new(Json::new()),
         ("splunk", Dialect::Encore5) => encore_splunk(&[SPLUNK_5], false, options)?,
         ("splunk", Dialect::Encore3) => encore_splunk(&[SPLUNK_5, SPLUNK_3], true, options)?,
@@ -170,6 +176,8 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
         ("leef", _) => return no("leef", "eNcore has no LEEF", &["standard"]),
         ("csv", Dialect::Standard) => Box::new(Csv::new(&options.csv)?),
         ("csv", _) => return no("csv", "eNcore's csv never worked as an output", &["standard"]),
+        ("ecs", Dialect::Standard) => objects(&[ECS], options)?,
+        ("ecs", _) => return no("ecs", "eNcore has no ECS", &["standard"]),
         ("pretty", Dialect::Encore3 | Dialect::Standard) => Box::new(Pretty::new()),
         ("pretty", _) => return no("pretty", "eNcore 5's pretty fails at every event", &["encore-3", "standard"]),
         ("base64", Dialect::Standard) => Box::new(Base64),
@@ -241,6 +249,16 @@ fn leef(options: &Options) -> Result<Box<dyn Format>, FormatError> {
     let syslog = options.syslog.then(|| syslog(options.facility * 8 + 5, false, options));
     let header = Piece::new(&format!("x{delimiter:02X}|"));
     Ok(Box::new(Cef { plans, style, syslog, start: Piece::new("LEEF:2.0|Cisco|Firepower|6.0|"), leef: Some(header) }))
+}
+
+/// Nested objects of events.
+fn objects(files: &[(&'static str, &str)], options: &Options) -> Result<Box<dyn Format>, FormatError> {
+    let mapping = || {
+        let mut mapping = Mapping::load(files)?;
+        without_original(&mut mapping, options);
+        Ok(mapping)
+    };
+    Ok(Box::new(Objects::new(mapping, OBJECTS, options.packets)?))
 }
 
 fn syslog(priority: u8, zero: bool, options: &Options) -> Syslog {

@@ -20,6 +20,8 @@ pub enum Computed<'a> {
     Text(Cow<'a, str>),
     /// A number.
     Uint(u64),
+    /// The content of a String block that is printed as a block: eNcore 5 keeps users so.
+    Block(&'a [u8]),
     /// Looked for and not found, where that is worth a word (eNcore's `sensor`).
     Null,
 }

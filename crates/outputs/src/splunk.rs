@@ -5,7 +5,7 @@
 
 use crate::mapping::item::{Item, first};
 use crate::mapping::places::Parts;
-use crate::mapping::plan::{Plan, Plans, Shown, rest};
+use crate::mapping::plan::{Plans, Shown, rest};
 use crate::packet::{PacketEncoding, characters, encore_payload, from_hex};
 use crate::python;
 use crate::resolved::{Format, Resolved};
@@ -76,7 +76,7 @@ impl<S: Style + Send + Sync> Format for KeyValue<S> {
                 continue;
             };
             printed |= 1u128.checked_shl(n.into()).unwrap_or(0);
-            line = named(style, plan, n.into(), &slot.key, &Item::computed(value), line);
+            line = pair(style, &slot.key, &Item::computed(value), line);
             if let Some(key) = &slot.number {
                 line = pair(style, key, &item, line);
             }
@@ -92,7 +92,7 @@ impl<S: Style + Send + Sync> Format for KeyValue<S> {
                     line
                 }
                 Some(n) => match plan.name(n).and_then(|n| n.key.as_ref()) {
-                    Some(key) => named(style, plan, n, key, &item, line),
+                    Some(key) => pair(style, key, &item, line),
                     None => line,
                 },
                 None => self.unexpected(name, &item, line),
@@ -127,17 +127,6 @@ impl<S: Style> KeyValue<S> {
 #[inline]
 fn pair<'o, S: Style>(style: &S, key: &Piece, item: &Item<'_>, line: Line<'o>) -> Line<'o> {
     if style.omits(item) { line } else { style.after(write(style, item, line.piece(key))) }
-}
-
-/// A computed name; some of them eNcore prints as the block they came in.
-#[inline]
-fn named<'o, S: Style>(style: &S, plan: &Plan, name: usize, key: &Piece, item: &Item<'_>, line: Line<'o>) -> Line<'o> {
-    match (item, plan.name(name)) {
-        (Item::Text(text), Some(name)) if name.block && *text != "Unknown" => {
-            pair(style, key, &Item::Block { block_type: 0, octets: text.as_bytes() }, line)
-        }
-        _ => pair(style, key, item, line),
-    }
 }
 
 impl Style for EncoreValues {

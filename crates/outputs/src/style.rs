@@ -158,8 +158,36 @@ pub(crate) fn write<'o, S: Style>(style: &S, item: &Item<'_>, out: Line<'o>) -> 
         Item::Payload(_) | Item::HexPayload(_) => style.payload(item, out),
         Item::Packet(octets) => style.packet(octets, out),
         Item::Null => style.null(out),
+        Item::Lower(value) => text(style, value.to_ascii_lowercase().as_bytes(), false, out),
+        Item::Digits(n) => out.uint(*n),
+        Item::Upper(octets) => upper(octets, out),
+        Item::Dashed(octets) => dashed(octets, out),
+        Item::Iso(second) => iso(*second, out),
+        Item::Community(flow) => raw(out, crate::community::id(flow).as_bytes()),
         Item::Nested(_) => out,
     }
+}
+
+/// Octets in upper-case hex.
+pub(crate) fn upper<'o>(octets: &[u8], out: Line<'o>) -> Line<'o> {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let digit = |n: u8| DIGITS[usize::from(n & 15)];
+    octets.iter().fold(out, |out, octet| out.bytes(&[digit(octet >> 4), digit(*octet)]))
+}
+
+/// A MAC address with dashes.
+pub(crate) fn dashed<'o>(octets: &[u8; 6], out: Line<'o>) -> Line<'o> {
+    octets.iter().fold(out, |out, octet| upper(&[*octet], out).bytes(b"-")).back(1)
+}
+
+/// A second as date and time in UTC.
+pub(crate) fn iso(second: u64, out: Line<'_>) -> Line<'_> {
+    let (year, month, day) = crate::clock::date(i64::try_from(second / 86_400).unwrap_or(0));
+    let two = |n: i64| [b'0' + (n / 10 % 10) as u8, b'0' + (n % 10) as u8];
+    let of_day = i64::try_from(second % 86_400).unwrap_or(0);
+    let out = out.bytes(&two(year / 100)).bytes(&two(year % 100)).bytes(b"-").bytes(&two(month)).bytes(b"-");
+    let out = out.bytes(&two(day)).bytes(b"T").bytes(&two(of_day / 3600)).bytes(b":").bytes(&two(of_day / 60 % 60));
+    out.bytes(b":").bytes(&two(of_day % 60)).bytes(b"Z")
 }
 
 /// The name of a field as a key.

@@ -256,8 +256,9 @@ pub(crate) struct Named {
     pub(crate) table: String,
     pub(crate) rule: Option<String>,
     pub(crate) key: Vec<String>,
-    /// Whose lines have it: `ours` or `encore`; all when it is left out.
-    pub(crate) only: Option<String>,
+    /// Whose lines have it: `ours`, `encore-5`, `encore-3`; all when it is left out.
+    #[serde(default)]
+    pub(crate) only: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -177,14 +177,15 @@ pub(crate) fn resolution(out: &mut String, known: &Known, records: &Records, fil
         let mut names = String::new();
         for n in &l.names {
             let rule = rule(n.rule.as_deref())?;
-            let only = match n.only.as_deref() {
-                None => "None",
-                Some("ours") => "Some(NamedBy::Ours)",
-                Some("encore") => "Some(NamedBy::Encore)",
-                Some(other) => return Err(format!("resolution: only = {other:?} is neither ours nor encore")),
-            };
+            let only = n.only.iter().map(|whose| match whose.as_str() {
+                "ours" => Ok("NamedBy::Ours,"),
+                "encore-5" => Ok("NamedBy::Encore5,"),
+                "encore-3" => Ok("NamedBy::Encore3,"),
+                other => Err(format!("resolution: only {other:?}: it is neither ours, encore-5 nor encore-3")),
+            });
+            let only = only.collect::<Result<String>>()?;
             let (name, table, key) = (&n.r#as, &n.table, &n.key);
-            let _ = write!(names, "Named{{name:{name:?},table:{table:?},rule:{rule},key:&{key:?},only:{only}}},");
+            let _ = write!(names, "Named{{name:{name:?},table:{table:?},rule:{rule},key:&{key:?},only:&[{only}]}},");
         }
         let _ = write!(out, "Lookup{{records:&{:?},names:&[{names}]}},", l.records);
     }
@@ -197,6 +198,8 @@ fn rule(name: Option<&str>) -> Result<&'static str> {
         None => "Rule::Lookup",
         Some("bits") => "Rule::Bits",
         Some("number") => "Rule::Number",
+        Some("block") => "Rule::Block",
+        Some("lookup-if") => "Rule::LookupIf",
         Some("na-when-zero") => "Rule::NaWhenZero",
         Some("is-set") => "Rule::IsSet",
         Some("impact-level") => "Rule::ImpactLevel",

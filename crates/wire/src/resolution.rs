@@ -35,8 +35,8 @@ pub struct Named {
     pub rule: Rule,
     /// Fields that make the key; a dot leads into a nested block or the first item of a list.
     pub key: &'static [&'static str],
-    /// Who names it; both when it is `None`.
-    pub only: Option<Naming>,
+    /// Who names it; all when there is nobody.
+    pub only: &'static [Naming],
 }
 
 /// Whose way of naming.
@@ -46,7 +46,9 @@ pub enum Naming {
     #[default]
     Ours,
     /// What Cisco's eNcore 5.2.11 names, as it does; sets of bits only when all of the number has a name.
-    Encore,
+    Encore5,
+    /// The same of eNcore 3.5, as far as it is known: users by name.
+    Encore3,
 }
 
 /// How a resolved value is made from fields.
@@ -58,6 +60,10 @@ pub enum Rule {
     Number,
     /// `table[key]`; when the whole number has no name, the names of its bits joined by `, `.
     Bits,
+    /// `table[key]` as the String block it came in, as eNcore 5 keeps users.
+    Block,
+    /// `table[first field]`, unless the second one is empty.
+    LookupIf,
     /// `table[key]`; `N/A` when the last field is 0.
     NaWhenZero,
     /// `Yes` when the field is not 0, else `No`.

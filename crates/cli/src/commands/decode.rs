@@ -4,14 +4,13 @@ use crate::arguments::Decode;
 use crate::exit::{Exit, Failure};
 use collector::resolve::{Item, Resolver};
 use collector::tables::Tables;
-use outputs::{Dialect, Format, Options, Resolved};
+use outputs::{Format, Options, Resolved};
 use std::fs::File;
 use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 use wire::client::MESSAGE_LIMIT;
 use wire::decode::Decoder;
 use wire::message::{self, Bundle, Message, MessageType};
-use wire::resolution::Naming;
 
 /// Bytes read from the file at a time.
 const READ: usize = 1 << 20;
@@ -27,14 +26,13 @@ pub(crate) fn run(arguments: &Decode) -> Result<Exit, Failure> {
     };
     let format = outputs::by_name(&arguments.format, arguments.dialect, &options);
     let format = format.map_err(|error| Failure::new(error.to_string()))?;
-    let naming = if arguments.dialect == Dialect::Standard { Naming::Ours } else { Naming::Encore };
     let mut output = Output {
         number: arguments.number,
         format,
         out: BufWriter::with_capacity(256 << 10, std::io::stdout().lock()),
         tables: Tables::built_in(),
         decoder: Decoder::new(),
-        resolver: Resolver::with(naming),
+        resolver: Resolver::with(arguments.dialect.naming()),
         line: Vec::new(),
         flawed: 0,
     };

@@ -126,10 +126,7 @@ pub struct LineFormat {
 impl LineFormat {
     /// Whose names its lines have.
     pub fn naming(&self) -> Naming {
-        match self.dialect {
-            Dialect::Standard => Naming::Ours,
-            Dialect::Encore5 | Dialect::Encore3 => Naming::Encore,
-        }
+        self.dialect.naming()
     }
 
     /// The format itself.

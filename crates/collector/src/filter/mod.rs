@@ -208,7 +208,7 @@ impl Test {
         let resolved = names.iter().find(|(n, _)| *n == name).and_then(|(_, value)| match value {
             Computed::Text(text) => Some(Found::Text(text)),
             Computed::Uint(number) => Some(Found::Number(*number)),
-            Computed::Null => None,
+            Computed::Null | Computed::Block(_) => None,
         });
         if resolved.is_some_and(|found| self.compare(&found)) {
             return true;

@@ -47,8 +47,6 @@ pub(crate) enum Function {
     Tenth,
     /// The same, at most 10.
     Score,
-    /// A computed name as the String block it came in.
-    Block,
     /// What a packet carries, in the configured encoding.
     Payload,
     /// The whole packet in hex.
@@ -61,6 +59,26 @@ pub(crate) enum Function {
     AtLeast,
     /// `if(x, y)`: y when x is there and neither 0 nor empty.
     If,
+    /// `map(name, x)`: what a map has for a number or text; nothing when it has not.
+    Map,
+    /// Text in lower case.
+    Lower,
+    /// Octets as upper-case hex.
+    Upper,
+    /// A number as text.
+    Text,
+    /// A MAC address as RFC 7042 writes it: `00-00-5E-00-53-23`.
+    Dashed,
+    /// A second as `2024-04-24T23:06:45Z`.
+    Iso,
+    /// `millis(second, microsecond)`: milliseconds.
+    Millis,
+    /// `sum(x, y)`.
+    Sum,
+    /// `less(x, y)`: the difference, 0 when y is larger.
+    Less,
+    /// `community(source, destination, source port, destination port, protocol)`: the Community ID of a flow.
+    Community,
 }
 
 /// Text with sources in it.
@@ -115,7 +133,7 @@ impl Template {
 
 impl Function {
     /// Its name, and how many values it takes.
-    const ALL: [(&str, Function, usize); 16] = [
+    const ALL: [(&str, Function, usize); 25] = [
         ("ms", Function::Ms, 1),
         ("ipv4", Function::Ipv4, 1),
         ("ipv6", Function::Ipv6, 1),
@@ -125,13 +143,22 @@ impl Function {
         ("tenths", Function::Tenths, 1),
         ("tenth", Function::Tenth, 1),
         ("score", Function::Score, 1),
-        ("block", Function::Block, 1),
         ("payload", Function::Payload, 1),
         ("packet", Function::Packet, 1),
         ("some", Function::Some, 1),
         ("between", Function::Between, 3),
         ("atleast", Function::AtLeast, 2),
         ("if", Function::If, 2),
+        ("map", Function::Map, 2),
+        ("lower", Function::Lower, 1),
+        ("upper", Function::Upper, 1),
+        ("text", Function::Text, 1),
+        ("dashed", Function::Dashed, 1),
+        ("iso", Function::Iso, 1),
+        ("millis", Function::Millis, 2),
+        ("sum", Function::Sum, 2),
+        ("less", Function::Less, 2),
+        ("community", Function::Community, 5),
     ];
 }
 

@@ -36,7 +36,29 @@ pub(crate) enum Item<'a> {
     Packet(&'a [u8]),
     /// A block or list.
     Nested(Value<'a>),
+    /// Text to be printed in lower case.
+    Lower(&'a str),
+    /// Octets to be printed in upper case.
+    Upper(&'a [u8]),
+    /// A number where text is wanted.
+    Digits(u64),
+    /// A MAC address with dashes.
+    Dashed(&'a [u8; 6]),
+    /// A second to be printed as date and time.
+    Iso(u64),
+    /// The Community ID of a flow.
+    Community(Flow<'a>),
     Null,
+}
+
+/// Addresses, ports and protocol of a flow.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flow<'a> {
+    pub(crate) source: &'a [u8; 16],
+    pub(crate) destination: &'a [u8; 16],
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) protocol: u8,
 }
 
 impl<'a> Item<'a> {
@@ -63,6 +85,7 @@ impl<'a> Item<'a> {
         match value {
             Computed::Text(text) => Item::Text(text),
             Computed::Uint(n) => Item::Uint(*n),
+            Computed::Block(octets) => Item::Block { block_type: 0, octets },
             Computed::Null => Item::Null,
         }
     }
@@ -72,6 +95,20 @@ impl<'a> Item<'a> {
         match self {
             Item::Hex(octets) => octets.try_into().map_or(self, Item::Ipv6),
             item => item,
+        }
+    }
+
+    /// Whether both print the same, as far as lists have such values.
+    pub(crate) fn same(&self, other: &Item<'_>) -> bool {
+        match (self, other) {
+            (Item::Ipv6(a), Item::Ipv6(b)) => a == b,
+            (Item::Text(a), Item::Text(b)) => a == b,
+            (Item::Hex(a), Item::Hex(b)) | (Item::Octets(a), Item::Octets(b)) => a == b,
+            (Item::Text(text), Item::Octets(octets)) | (Item::Octets(octets), Item::Text(text)) => {
+                text.as_bytes() == *octets
+            }
+            (Item::Uint(a), Item::Uint(b)) => a == b,
+            _ => false,
         }
     }
 
@@ -86,9 +123,9 @@ impl<'a> Item<'a> {
     pub(crate) fn is_empty(&self) -> bool {
         match self {
             Item::Uint(n) => *n == 0,
-            Item::Text(text) => text.is_empty(),
+            Item::Text(text) | Item::Lower(text) => text.is_empty(),
             Item::Octets(octets) => octets.iter().all(|o| *o == 0),
-            Item::Hex(octets) | Item::Packet(octets) => octets.is_empty(),
+            Item::Hex(octets) | Item::Packet(octets) | Item::Upper(octets) => octets.is_empty(),
             _ => false,
         }
     }
@@ -98,8 +135,9 @@ impl<'a> Item<'a> {
         let zeros = |octets: &[u8]| octets.iter().all(|o| *o == 0);
         match self {
             Item::Uuid(octets) => zeros(*octets),
-            Item::Mac(octets) => zeros(*octets),
-            Item::Hex(octets) | Item::Ipv4(octets) => zeros(octets),
+            Item::Mac(octets) | Item::Dashed(octets) => zeros(*octets),
+            Item::Hex(octets) | Item::Upper(octets) | Item::Ipv4(octets) => zeros(octets),
+            Item::Digits(n) | Item::Iso(n) => *n == 0,
             Item::Ipv6(octets) => matches!(octets, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff | 0, 0xff | 0, 0, 0, 0, 0]),
             Item::Block { octets, .. } => zeros(octets),
             Item::Null => true,
@@ -141,7 +179,54 @@ pub(crate) enum Source {
     Text(Box<str>),
     Number(u64),
     Table(Box<[Box<str>]>, Sources),
+    Map(Map, Sources),
     Call(Function, Box<[Sources]>),
+}
+
+/// What stands for numbers and texts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Map {
+    numbers: Vec<(u64, MapValue)>,
+    texts: Vec<(Box<str>, MapValue)>,
+}
+
+/// What a map has.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(untagged)]
+pub(crate) enum MapValue {
+    Number(u64),
+    Text(Box<str>),
+}
+
+impl Map {
+    pub(crate) fn new(entries: &std::collections::BTreeMap<String, MapValue>) -> Self {
+        let mut map = Map::default();
+        for (key, value) in entries {
+            match key.parse() {
+                Ok(number) => map.numbers.push((number, value.clone())),
+                Err(_) => map.texts.push((key.as_str().into(), value.clone())),
+            }
+        }
+        map.numbers.sort_by_key(|(number, _)| *number);
+        map
+    }
+
+    fn get(&self, item: &Item<'_>) -> Option<Item<'_>> {
+        let value = match item {
+            Item::Uint(n) => {
+                let place = self.numbers.binary_search_by_key(n, |(number, _)| *number).ok()?;
+                self.numbers.get(place).map(|(_, value)| value)
+            }
+            Item::Text(text) | Item::Lower(text) => {
+                self.texts.iter().find(|(key, _)| key.eq_ignore_ascii_case(text)).map(|(_, value)| value)
+            }
+            _ => None,
+        };
+        value.map(|value| match value {
+            MapValue::Number(n) => Item::Uint(*n),
+            MapValue::Text(text) => Item::Text(text),
+        })
+    }
 }
 
 /// The first of the alternatives that is there.
@@ -168,6 +253,7 @@ impl Source {
                 let place = item.as_uint().and_then(|n| usize::try_from(n).ok());
                 Some(place.and_then(|p| texts.get(p)).map_or(item, |text| Item::Text(text)))
             }
+            Source::Map(map, of) => map.get(&first(of, event)?),
             Source::Call(function, arguments) => call(*function, arguments, event),
         }
     }
@@ -195,11 +281,6 @@ fn call<'a>(function: Function, arguments: &'a [Sources], event: &Event<'a>) -> 
         Function::Tenths => Item::Tenths(uint(0)?),
         Function::Tenth => Item::Uint(uint(0)? / 10),
         Function::Score => Item::Uint((uint(0)? / 10).min(10)),
-        Function::Block => match whole? {
-            // A built-in name is no block.
-            Item::Text(text) if text != "Unknown" => Item::Block { block_type: 0, octets: text.as_bytes() },
-            item => item,
-        },
         Function::Payload => match whole? {
             Item::Hex(octets) => Item::Payload(octets),
             Item::Text(hex) => Item::HexPayload(hex),
@@ -219,7 +300,41 @@ fn call<'a>(function: Function, arguments: &'a [Sources], event: &Event<'a>) -> 
             whole.filter(|item| !item.is_zero())?;
             argument(1)?
         }
-        Function::Table => return None,
+        Function::Lower => match whole? {
+            Item::Text(text) => Item::Lower(text),
+            item => item,
+        },
+        Function::Upper => match whole? {
+            Item::Hex(octets) => Item::Upper(octets),
+            item => item,
+        },
+        Function::Text => match whole? {
+            Item::Uint(n) => Item::Digits(n),
+            item => item,
+        },
+        Function::Dashed => match whole? {
+            Item::Mac(octets) => Item::Dashed(octets),
+            item => item,
+        },
+        Function::Iso => Item::Iso(uint(0)?),
+        Function::Millis => Item::Uint(uint(0)?.saturating_mul(1000).saturating_add(uint(1).unwrap_or(0) / 1000)),
+        Function::Sum => Item::Uint(uint(0)?.saturating_add(uint(1)?)),
+        Function::Less => Item::Uint(uint(0)?.saturating_sub(uint(1)?)),
+        Function::Community => {
+            let port = |i: usize| u16::try_from(uint(i)?).ok();
+            match (whole?.address(), argument(1)?.address()) {
+                (Item::Ipv6(source), Item::Ipv6(destination)) => Item::Community(Flow {
+                    source,
+                    destination,
+                    source_port: port(2)?,
+                    destination_port: port(3)?,
+                    // Others have no ports, or types that need a table.
+                    protocol: u8::try_from(uint(4)?).ok().filter(|p| matches!(p, 6 | 17 | 132))?,
+                }),
+                _ => return None,
+            }
+        }
+        Function::Table | Function::Map => return None,
     })
 }
 
@@ -235,6 +350,7 @@ fn severity(priority: u64, impact: u64) -> u64 {
 pub(crate) struct Compiler<'m> {
     pub(crate) shape: Shape,
     pub(crate) tables: &'m std::collections::BTreeMap<String, Vec<String>>,
+    pub(crate) maps: &'m std::collections::BTreeMap<String, std::collections::BTreeMap<String, MapValue>>,
     /// What a plain field prints when it is not there.
     pub(crate) missing: Option<&'m str>,
     /// The computed names that are waited for.
@@ -277,9 +393,17 @@ impl Compiler<'_> {
                 let texts = table.iter().map(|text| text.as_str().into()).collect();
                 Source::Table(texts, self.bare(arguments.get(1)?))
             }
+            Term::Call(Function::Map, arguments) => {
+                let map = match arguments.first().map(|e| e.0.as_slice()) {
+                    Some([Term::Path(name)]) => self.maps.get(name)?,
+                    _ => return None,
+                };
+                Source::Map(Map::new(map), self.bare(arguments.get(1)?))
+            }
             Term::Call(function, arguments) => {
                 let arguments: Box<[Sources]> = arguments.iter().map(|a| self.bare(a)).collect();
-                if arguments.iter().any(|a| a.is_empty()) && *function != Function::Matrix {
+                let optional = matches!(function, Function::Matrix | Function::Millis);
+                if arguments.iter().any(|a| a.is_empty()) && !optional {
                     return None;
                 }
                 Source::Call(*function, arguments)

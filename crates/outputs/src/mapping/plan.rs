@@ -36,21 +36,26 @@ pub(crate) struct Shown {
 
 /// Plans for all record types, each made when it is first needed.
 #[derive(Debug)]
-pub(crate) struct Plans {
+pub(crate) struct Plans<P = Plan> {
     mapping: Mapping,
     shown: Shown,
     /// By place in [`layout::records`] and one more for unknown record types, then by [`Layout::index`] and one more for
     /// opaque blocks.
-    records: Box<[OnceLock<ByLayout>]>,
+    records: Box<[OnceLock<ByLayout<P>>]>,
 }
 
-type ByLayout = Box<[OnceLock<Option<Plan>>]>;
+type ByLayout<P> = Box<[OnceLock<Option<P>>]>;
+
+/// What a mapping is compiled to for one record type and layout.
+pub(crate) trait Compiled: Sized {
+    fn compile(mapping: &Mapping, shown: Shown, entry: &Entry, shape: Shape) -> Self;
+}
 
 /// What is printed of one record type with one layout.
 #[derive(Debug)]
 pub(crate) struct Plan {
     /// The computed names, in the order in which they are expected.
-    expected: Box<[Cow<'static, str>]>,
+    expected: Expected,
     names: Box<[Name]>,
     pub(crate) slots: Box<[Slot]>,
     pub(crate) rest: Box<[Rest]>,
@@ -68,8 +73,6 @@ pub(crate) struct Plan {
 pub(crate) struct Name {
     /// The key and what follows it; `None` when it is not printed by itself.
     pub(crate) key: Option<Piece>,
-    /// It is printed as a String block.
-    pub(crate) block: bool,
 }
 
 /// A key and its value.
@@ -104,14 +107,14 @@ pub(crate) enum TemplatePart {
     Value(Sources),
 }
 
-impl Plans {
+impl<P: Compiled> Plans<P> {
     pub(crate) fn new(mapping: Mapping, shown: Shown) -> Self {
         let records = (0..=layout::records().len()).map(|_| OnceLock::new()).collect();
         Plans { mapping, shown, records }
     }
 
     /// The plan for a record; `None` when nothing is printed of it.
-    pub(crate) fn plan(&self, record: &Record<'_>, main: Option<&View<'_>>) -> Option<&Plan> {
+    pub(crate) fn plan(&self, record: &Record<'_>, main: Option<&View<'_>>) -> Option<&P> {
         let known = layout::records();
         let place = match record.layout {
             Some(l) => known.binary_search_by_key(&l.record_type, |r| r.record_type).unwrap_or(known.len()),
@@ -133,7 +136,7 @@ impl Plans {
         self.mapping.computed.get(name).is_some_and(String::is_empty)
     }
 
-    pub(crate) fn compile(&self, record: Option<&'static RecordLayout>, main: Option<&'static Layout>) -> Option<Plan> {
+    pub(crate) fn compile(&self, record: Option<&'static RecordLayout>, main: Option<&'static Layout>) -> Option<P> {
         let nothing = Entry::default();
         let event = record.is_none_or(|r| !r.metadata);
         let own = record.map_or(0, |r| r.record_type);
@@ -143,24 +146,13 @@ impl Plans {
             None if self.shown.metadata => &nothing,
             None => return None,
         };
-        Some(Plan::compile(&self.mapping, self.shown, entry, Shape { record, main }))
+        Some(P::compile(&self.mapping, self.shown, entry, Shape { record, main }))
     }
 }
 
-impl Plan {
+impl Compiled for Plan {
     fn compile(mapping: &Mapping, shown: Shown, entry: &Entry, shape: Shape) -> Plan {
-        let mut names: Vec<Cow<'static, str>> = Vec::new();
-        let known = shape.record.map_or(&[][..], |r| wire::resolution::names_of(r.record_type));
-        for name in ["recordTypeCategory", "recordTypeDescription"]
-            .into_iter()
-            .chain(known.iter().map(|n| n.name))
-            .chain(["eventSecond", "eventDateTime", "eventMicrosecond"])
-            .chain(["sensor", "eventDescription", "source", "eventType"])
-        {
-            if !names.iter().any(|n| n == name) {
-                names.push(Cow::Borrowed(name));
-            }
-        }
+        let mut names = expected_names(shape);
         let keyed = |key: &String| entry.keys.iter().any(|(k, _)| k == key);
         for (name, _) in mapping.computed.iter().filter(|(_, key)| shown.replace && keyed(key)) {
             if !names.iter().any(|n| n == name) {
@@ -168,8 +160,8 @@ impl Plan {
             }
         }
         let missing = mapping.missing.as_deref();
-        let mut compiler =
-            Compiler { shape, tables: &mapping.tables, missing, names, used: Vec::new(), used_names: Vec::new() };
+        let (tables, maps) = (&mapping.tables, &mapping.maps);
+        let mut compiler = Compiler { shape, tables, maps, missing, names, used: Vec::new(), used_names: Vec::new() };
         let second = compiler.name("eventSecond").unwrap_or(u16::MAX);
         let id = template(&entry.id, &mut compiler);
         let name = template(&entry.name, &mut compiler);
@@ -237,7 +229,7 @@ impl Plan {
             rest.push(Rest { source, key: piece(&free(key, &mut taken)), name: field.encore.into(), skip });
         }
         let used_names = compiler.used_names;
-        let names = compiler.names.iter().zip(keys).enumerate().map(|(i, (name, key))| {
+        let names = keys.into_iter().enumerate().map(|(i, key)| {
             let silent = !shown.replace && (!shown.rest || used_names.iter().any(|n| usize::from(*n) == i));
             let key = key.filter(|_| !silent).map(|key| match shown.replace {
                 true => piece(&key),
@@ -245,14 +237,48 @@ impl Plan {
                 false if taken.contains(&key) => piece(&free(format!("{key}Name"), &mut taken)),
                 false => piece(&free(key, &mut taken)),
             });
-            Name { key, block: mapping.blocks.contains(&name.to_string()) }
+            Name { key }
         });
         let names = names.collect();
         let time = made.iter().position(|slot| slot.time);
         let expected = compiler.names.into();
-        Plan { expected, names, slots: made.into(), rest: rest.into(), id, name, severity, second, time }
+        Plan {
+            expected: Expected(expected),
+            names,
+            slots: made.into(),
+            rest: rest.into(),
+            id,
+            name,
+            severity,
+            second,
+            time,
+        }
     }
+}
 
+/// The computed names that a record type has, in the order in which they come.
+pub(crate) fn expected_names(shape: Shape) -> Vec<Cow<'static, str>> {
+    let mut names: Vec<Cow<'static, str>> = Vec::new();
+    let known = shape.record.map_or(&[][..], |r| wire::resolution::names_of(r.record_type));
+    for name in ["recordTypeCategory", "recordTypeDescription"]
+        .into_iter()
+        .chain(known.iter().map(|n| n.name))
+        .chain(["eventSecond", "eventDateTime", "eventMicrosecond"])
+        .chain(["sensor", "eventDescription", "source", "eventType"])
+        .chain(["eventUid", "managementCenter", "domain"])
+    {
+        if !names.iter().any(|n| n == name) {
+            names.push(Cow::Borrowed(name));
+        }
+    }
+    names
+}
+
+/// The computed names that are waited for.
+#[derive(Debug)]
+pub(crate) struct Expected(pub(crate) Box<[Cow<'static, str>]>);
+
+impl Expected {
     /// Finds the computed names.
     pub(crate) fn event<'a>(&self, parts: Parts<'a>, resolved: &Resolved<'a>) -> Event<'a> {
         let mut found = [0; NAMES];
@@ -269,12 +295,25 @@ impl Plan {
     /// The number of a computed name. They come in the expected order, as a rule.
     #[inline]
     pub(crate) fn locate(&self, name: &str, cursor: &mut usize) -> Option<usize> {
-        let after = self.expected.get(*cursor..).unwrap_or_default();
+        let after = self.0.get(*cursor..).unwrap_or_default();
         if let Some(n) = after.iter().position(|n| n == name) {
             *cursor += n + 1;
             return Some(*cursor - 1);
         }
-        self.expected.iter().position(|n| n == name)
+        self.0.iter().position(|n| n == name)
+    }
+}
+
+impl Plan {
+    /// Finds the computed names.
+    pub(crate) fn event<'a>(&self, parts: Parts<'a>, resolved: &Resolved<'a>) -> Event<'a> {
+        self.expected.event(parts, resolved)
+    }
+
+    /// The number of a computed name.
+    #[inline]
+    pub(crate) fn locate(&self, name: &str, cursor: &mut usize) -> Option<usize> {
+        self.expected.locate(name, cursor)
     }
 
     /// How many computed names it waits for.
