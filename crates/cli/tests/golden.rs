@@ -122,6 +122,7 @@ const EXCEPTIONS: &[Exception] = &[
         "metadata 511 has named this hash with an empty text; eNcore stores those names where it never finds them",
     ),
     // What only we name.
+    except(0..=1751, "@computed.domain", OnlyOurs, "eNcore never looks at the netmap id of a record"),
     except(502..=1736, "@computed.user", OnlyOurs, "eNcore looks for no user in 71, 400, 500 and 502"),
     except(
         991..=1736,
