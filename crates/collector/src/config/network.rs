@@ -142,7 +142,9 @@ impl Reader<'_> {
         let size = |n: u64| usize::try_from(n.max(1)).unwrap_or(usize::MAX);
         sender.lines = size(self.number(&options, "batchLines", sender.lines as u64, "a number of lines")?);
         sender.bytes = size(self.number(&options, "batchBytes", sender.bytes as u64, "a number of bytes")?);
-        let delay = self.number(&options, "batchMilliseconds", 500, "a number of milliseconds")?;
+        // A request costs the receiver something; a few lines more on an open connection do not.
+        let usual = if matches!(carrier, Carrier::Stream(_) | Carrier::Datagram(_)) { 10 } else { 500 };
+        let delay = self.number(&options, "batchMilliseconds", usual, "a number of milliseconds")?;
         sender.delay = Duration::from_millis(delay.min(60_000));
         Ok(Network { carrier, spool, sender })
     }
