@@ -107,7 +107,7 @@ fn list<S: AsRef<str>>(names: impl AsRef<[S]>) -> String {
 
 /// The names of all formats.
 pub const NAMES: &[&str] =
-    &["json", "splunk", "kvpair", "cef", "cef2", "leef", "csv", "ecs", "pretty", "base64", "raw"];
+    &["json", "splunk", "kvpair", "cef", "cef2", "leef", "csv", "ecs", "ocsf", "pretty", "base64", "raw"];
 
 /// The names of the sets of CSV columns.
 pub fn csv_sets() -> Result<Vec<String>, MappingError> {
@@ -125,6 +125,7 @@ const CEF: (&str, &str) = ("cef-standard", include_str!("../mapping/cef-standard
 const LEEF: (&str, &str) = ("leef-standard", include_str!("../mapping/leef-standard.toml"));
 
 const ECS: (&str, &str) = ("ecs-standard", include_str!("../mapping/ecs-standard.toml"));
+const OCSF: (&str, &str) = ("ocsf-standard", include_str!("../mapping/ocsf-standard.toml"));
 
 /// The format of this name in this dialect.
 ///
@@ -178,6 +179,8 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
         ("csv", _) => return no("csv", "eNcore's csv never worked as an output", &["standard"]),
         ("ecs", Dialect::Standard) => objects(&[ECS], options)?,
         ("ecs", _) => return no("ecs", "eNcore has no ECS", &["standard"]),
+        ("ocsf", Dialect::Standard) => objects(&[OCSF], options)?,
+        ("ocsf", _) => return no("ocsf", "eNcore's OCSF edition wrote no reliable JSON", &["standard"]),
         ("pretty", Dialect::Encore3 | Dialect::Standard) => Box::new(Pretty::new()),
         ("pretty", _) => return no("pretty", "eNcore 5's pretty fails at every event", &["encore-3", "standard"]),
         ("base64", Dialect::Standard) => Box::new(Base64),
