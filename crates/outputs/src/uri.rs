@@ -44,7 +44,7 @@ pub enum UriError {
         scheme: String,
     },
     /// Something nobody knows. (eNcore takes it for `stdout`.)
-    #[error("{uri}: {scheme} is unknown; use file, relfile, scp or stdout")]
+    #[error("{uri}: {scheme} is unknown; use file, relfile, scp, stdout, tcp, udp, tls, http or https")]
     Unknown {
         /// The URI.
         uri: String,

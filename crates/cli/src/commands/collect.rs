@@ -14,7 +14,7 @@ use std::time::Duration;
 
 pub(crate) fn run(arguments: &Collect) -> Result<Exit, Failure> {
     let config = load(&arguments.config)?;
-    logging::start(config.log_level, config.log_file.as_deref())?;
+    logging::start(config.log.level, config.log.file.as_deref())?;
     for warning in &config.warnings {
         tracing::warn!("{}: {warning}", arguments.config.display());
     }

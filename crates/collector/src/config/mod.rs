@@ -4,21 +4,33 @@
 //! `comment` in their name, which is how eNcore's file carries comments. Relative paths count from the folder of the
 //! file, as eNcore's counted from the folder it was started in.
 
+pub mod document;
+mod error;
+mod fork;
+mod instance;
+mod keys;
+mod logging;
 pub mod network;
 mod output;
+mod reader;
+mod records;
 
-use crate::filter::{Filter, FilterError};
+use crate::filter::Filter;
 use crate::select::Selection;
 use network::Network;
 use outputs::{Dialect, Format, FormatError, Options, Target};
-use serde_json::{Map, Value};
+use reader::{Object, Reader};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use thiserror::Error;
-use wire::request::{EventVersion, Start, flag};
+use wire::request::{EventVersion, Start};
 use wire::resolution::Naming;
 use wire::subscription::newest_events;
 use wire::versions::event_type;
+
+pub use error::ConfigError;
+pub use instance::Instance;
+pub use logging::{Log, Monitor};
 
 /// A configuration.
 #[derive(Debug, Clone)]
@@ -27,8 +39,12 @@ pub struct Config {
     pub folder: PathBuf,
     /// The management center.
     pub server: Server,
+    /// `enabled`: whether it may run.
+    pub enabled: bool,
     /// Where to begin at the first start. Later starts go on where the checkpoint ends.
     pub start: Start,
+    /// A bookmark that eNcore left, or that was set since, says where to begin.
+    pub follow_bookmark: bool,
     /// Time for TCP and TLS to connect.
     pub connect_timeout: Duration,
     /// Request flags.
@@ -39,14 +55,14 @@ pub struct Config {
     pub filter: Option<Filter>,
     /// Where records go, and how.
     pub outputs: Vec<Output>,
-    /// Log level: a level name of `tracing`.
-    pub log_level: &'static str,
-    /// Log file, if one is wanted.
-    pub log_file: Option<PathBuf>,
+    /// The log.
+    pub log: Log,
     /// The monitor line.
     pub monitor: Monitor,
     /// What deserves a warning.
     pub warnings: Vec<String>,
+    /// Keys that do nothing here, and what happens instead.
+    pub notices: Vec<String>,
 }
 
 /// Where the management center is and how to prove who we are.
@@ -124,132 +140,31 @@ impl LineFormat {
     }
 }
 
-/// What the monitor line says, and how often.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Monitor {
-    /// Time between lines.
-    pub period: Duration,
-    /// It says how many records were handled.
-    pub handled: bool,
-    /// It says how far in time the stream is.
-    pub bookmark: bool,
-}
-
-/// Why a configuration cannot be used.
-#[derive(Debug, Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error(
-        "{path} cannot be read: {source}. Name the right file with --config, or write one: the README has an example"
-    )]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// The file is no JSON.
-    #[error("{path}, line {line}, column {column}: {message}. The file must be JSON, as eNcore writes it")]
-    Syntax {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Column, from 1.
-        column: usize,
-        /// What is wrong.
-        message: String,
-    },
-    /// A key is missing.
-    #[error("{path}: {key} is missing: {wanted}")]
-    Missing {
-        /// The file.
-        path: PathBuf,
-        /// The key with its parents.
-        key: String,
-        /// What belongs there.
-        wanted: &'static str,
-    },
-    /// A value is of no use.
-    #[error("{path}: {key} is {value}, but it must be {wanted}")]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The key with its parents.
-        key: String,
-        /// The value found.
-        value: String,
-        /// What belongs there.
-        wanted: &'static str,
-    },
-    /// A stream URI that names no destination.
-    #[error("{path}: {key}: {source}")]
-    Uri {
-        /// The file.
-        path: PathBuf,
-        /// The key with its parents.
-        key: String,
-        /// What is wrong with it.
-        source: Box<outputs::uri::UriError>,
-    },
-    /// A receiver that cannot be set up.
-    #[error("{path}: {key}: {source}")]
-    Network {
-        /// The file.
-        path: PathBuf,
-        /// The key with its parents.
-        key: String,
-        /// What is wrong.
-        source: Box<outputs::transport::SetupError>,
-    },
-    /// No such format.
-    #[error("{path}: {key}: {source}")]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// The key with its parents.
-        key: String,
-        /// What is wrong.
-        source: Box<FormatError>,
-    },
-    /// A filter that cannot be understood.
-    #[error("{path}: {key}: {source}")]
-    Filter {
-        /// The file.
-        path: PathBuf,
-        /// The key with its parents.
-        key: String,
-        /// What is wrong with it.
-        source: Box<FilterError>,
-    },
-    /// `enabled` is false.
-    #[error("{0}: enabled is false, so there is nothing to do. Set it to true to collect")]
-    Disabled(PathBuf),
-}
-
 impl Config {
-    /// Reads a file. A relative path is taken from the current folder.
+    /// Reads a file: TOML when its name ends in `.toml`, else JSON. A relative path is taken from the current folder.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-            _ => PathBuf::from("."),
-        };
-        Config::parse(&text, path, folder)
+        Config::examine(path)?.if_enabled(path)
+    }
+
+    /// Reads a file, also one that is not enabled.
+    pub fn examine(path: &Path) -> Result<Config, ConfigError> {
+        Config::from_document(&document::read(path)?, path, document::folder(path))
     }
 
     /// Reads text; `path` is what errors call it.
     pub fn parse(text: &str, path: &Path, folder: PathBuf) -> Result<Config, ConfigError> {
-        let root: Value = serde_json::from_str(text).map_err(|e| ConfigError::Syntax {
-            path: path.into(),
-            line: e.line(),
-            column: e.column(),
-            message: e.to_string().split(" at line ").next().unwrap_or_default().to_owned(),
-        })?;
-        let mut reader = Reader { path, warnings: Vec::new() };
-        let mut config = reader.config(&root, folder)?;
-        config.warnings = reader.warnings;
+        Config::from_document(&document::parse(text, path)?, path, folder)?.if_enabled(path)
+    }
+
+    fn from_document(root: &Value, path: &Path, folder: PathBuf) -> Result<Config, ConfigError> {
+        let mut reader = Reader { path, warnings: Vec::new(), notices: Vec::new() };
+        let mut config = reader.config(root, folder)?;
+        (config.warnings, config.notices) = (reader.warnings, reader.notices);
         Ok(config)
+    }
+
+    fn if_enabled(self, path: &Path) -> Result<Config, ConfigError> {
+        if self.enabled { Ok(self) } else { Err(ConfigError::Disabled(path.into())) }
     }
 
     /// Whether records of this type are written anywhere, as far as their type tells.
@@ -277,28 +192,12 @@ impl Config {
 
     /// The state file of this configuration: checkpoint and metadata.
     pub fn state_file(&self) -> PathBuf {
-        self.folder.join(format!("{}-{}_state.db", self.server.host.replace([':', '/'], "_"), self.server.port))
-    }
-}
-
-struct Reader<'a> {
-    path: &'a Path,
-    warnings: Vec<String>,
-}
-
-/// An object of the file and its place in it.
-struct Object<'a> {
-    map: &'a Map<String, Value>,
-    place: String,
-}
-
-impl<'a> Object<'a> {
-    fn key(&self, name: &str) -> String {
-        if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
+        self.instance().state()
     }
 
-    fn value(&self, name: &str) -> Option<&'a Value> {
-        self.map.get(name).filter(|v| !v.is_null())
+    /// The files beside the configuration.
+    pub fn instance(&self) -> Instance {
+        Instance::of(&self.folder, &self.server)
     }
 }
 
@@ -311,56 +210,75 @@ impl Reader<'_> {
             &[
                 "enabled",
                 "connectTimeout",
-                "responseTimeout",
                 "start",
-                "workerProcesses",
-                "batchSize",
-                "queueSize",
-                "maxQueueSize",
-                "alwaysAttemptToContinue",
                 "conditions",
                 "monitor",
                 "logging",
                 "subscription",
                 "handler",
                 "password",
+                "packetEncoding",
                 "dialect",
             ],
         );
-        if !self.flag(&root, "enabled", true)? {
-            return Err(ConfigError::Disabled(self.path.into()));
-        }
+        self.conditions(&root);
         let subscription = self.section(&root, "subscription", "the section with servers and records")?;
         self.known(&subscription, &["servers", "records"]);
         let handler = self.section(&root, "handler", "the section with records and outputters")?;
-        self.known(&handler, &["records", "outputters", "output@comment", "filter"]);
-        let (log_level, log_file) = self.logging(&root, &folder)?;
+        self.known(&handler, &["records", "outputters", "filter"]);
+        let mut log = self.logging(&root, &folder)?;
+        let outputs = self.outputs(&root, &handler, &folder)?;
+        if log.stdout && outputs.iter().any(|o| matches!(o.place, Place::Files(Target::Stdout))) {
+            (log.stdout, log.stderr) = (false, true);
+            self.notices.push("events go to standard output, so the log goes to standard error".to_owned());
+        }
+        let (start, follow_bookmark) = self.start(&root)?;
         Ok(Config {
             server: self.server(&root, &subscription, &folder)?,
-            start: match self.number(&root, "start", 2, "0 (oldest data), 1 (from now on) or 2 (where it ended)")? {
-                0 | 2 => Start::Genesis,
-                1 => Start::Now,
-                _ => {
-                    return Err(self.wrong(
-                        "start",
-                        &root.map["start"],
-                        "0 (oldest data), 1 (from now on) or 2 (where it ended)",
-                    ));
-                }
-            },
+            enabled: self.flag(&root, "enabled", true)?,
+            start,
+            follow_bookmark,
             connect_timeout: Duration::from_secs(
                 self.number(&root, "connectTimeout", 10, "a number of seconds")?.clamp(1, 600),
             ),
             flags: self.flags(&subscription)?,
             selection: self.selection(&handler)?,
             filter: self.filter(&handler)?,
-            outputs: self.outputs(&root, &handler, &folder)?,
-            log_level,
-            log_file,
+            outputs,
+            log,
             monitor: self.monitor(&root)?,
             warnings: Vec::new(),
+            notices: Vec::new(),
             folder,
         })
+    }
+
+    /// Where to begin, and whether a bookmark has a say in it.
+    fn start(&mut self, root: &Object<'_>) -> Result<(Start, bool), ConfigError> {
+        let wanted = "0 (oldest data), 1 (from now on) or 2 (where it ended)";
+        Ok(match self.number(root, "start", 2, wanted)? {
+            0 => (Start::Genesis, false),
+            1 => (Start::Now, false),
+            2 => (Start::Genesis, true),
+            other => {
+                self.warnings.push(format!("{} is {other}, which means 2 (where it ended)", root.key("start")));
+                (Start::Genesis, true)
+            }
+        })
+    }
+
+    /// eNcore stops when one of its conditions is false; none of them has a meaning here.
+    fn conditions(&mut self, root: &Object<'_>) {
+        for condition in root.value("conditions").and_then(Value::as_array).into_iter().flatten() {
+            match condition.as_str() {
+                Some("splunk") => self.notices.push(
+                    "conditions: \"splunk\" is not looked at; it collects whether Splunk runs or not, and Splunk reads \
+                     the files later"
+                        .to_owned(),
+                ),
+                _ => self.warnings.push(format!("conditions: {condition} is no condition; it is ignored")),
+            }
+        }
     }
 
     fn server(&mut self, root: &Object<'_>, subscription: &Object<'_>, folder: &Path) -> Result<Server, ConfigError> {
@@ -377,14 +295,14 @@ impl Reader<'_> {
         let first = list.first().ok_or_else(|| self.missing(place.clone(), wanted))?;
         let map = first.as_object().ok_or_else(|| self.wrong(&place, first, wanted))?;
         let server = Object { map, place };
-        self.known(&server, &["host", "port", "pkcs12Filepath", "tlsVersion", "password"]);
+        self.known(&server, &["host", "port", "pkcs12Filepath", "password"]);
         let host = self.text(&server, "host", "the name or address of the management center")?;
         if host.is_empty() || host == "1.2.3.4" {
             let value = Value::from(host);
             return Err(self.wrong(
                 &server.key("host"),
                 &value,
-                "the name or address of the management center (this is the placeholder of the sample file)",
+                "the name or address of the management center: what stands here is the placeholder of the sample file. `estreamer configure FILE --host NAME` sets it",
             ));
         }
         let port = self.number(&server, "port", 8302, "a TCP port, 1 to 65535")?;
@@ -400,165 +318,6 @@ impl Reader<'_> {
         let pkcs12 =
             folder.join(self.text(&server, "pkcs12Filepath", "the PKCS#12 file the management center issued")?);
         Ok(Server { host, port, pkcs12, password })
-    }
-
-    fn flags(&mut self, subscription: &Object<'_>) -> Result<u32, ConfigError> {
-        let records = self.optional_section(subscription, "records")?;
-        let names = [
-            ("packetData", flag::PACKETS),
-            ("impactEventAlerts", flag::IMPACT_ALERTS),
-            ("intrusion", flag::INTRUSION),
-            ("metadata", flag::METADATA),
-            ("archiveTimestamps", flag::ARCHIVAL_TIMESTAMP),
-            ("eventExtraData", flag::EXTRA_DATA),
-            ("extended", flag::EXTENDED),
-        ];
-        let Some(records) = records else { return Ok(names.iter().fold(0, |all, (_, bit)| all | bit)) };
-        let known: Vec<&str> =
-            names.iter().map(|n| n.0).chain(["packetEncoding", "includeOriginalPacket", "connection"]).collect();
-        self.known(&records, &known);
-        let mut flags = 0;
-        for (name, bit) in names {
-            if self.flag(&records, name, true)? {
-                flags |= bit;
-            }
-        }
-        if flags & flag::ARCHIVAL_TIMESTAMP == 0 {
-            self.warnings.push(format!(
-                "{} is false: without archival timestamps a restart cannot go on where it ended and repeats everything",
-                records.key("archiveTimestamps")
-            ));
-        }
-        Ok(flags)
-    }
-
-    fn selection(&mut self, handler: &Object<'_>) -> Result<Selection, ConfigError> {
-        let Some(records) = self.optional_section(handler, "records")? else { return Ok(Selection::default()) };
-        self.known(
-            &records,
-            &["core", "metadata", "connections", "packets", "intrusion", "rua", "rna", "include", "exclude", "flows"],
-        );
-        Ok(Selection {
-            core: self.flag(&records, "core", true)?,
-            metadata: self.flag(&records, "metadata", true)?,
-            connections: self.flag(&records, "connections", true)?,
-            packets: self.flag(&records, "packets", true)?,
-            intrusion: self.flag(&records, "intrusion", true)?,
-            rua: self.flag(&records, "rua", true)?,
-            rna: self.flag(&records, "rna", true)?,
-            include: self.record_types(&records, "include")?,
-            exclude: self.record_types(&records, "exclude")?,
-        })
-    }
-
-    fn record_types(&self, object: &Object<'_>, name: &str) -> Result<Vec<u16>, ConfigError> {
-        let wanted = "a list of record types, for example [71, 400]";
-        let Some(value) = object.value(name) else { return Ok(Vec::new()) };
-        let list = value.as_array().ok_or_else(|| self.wrong(&object.key(name), value, wanted))?;
-        let number = |v: &Value| v.as_u64().and_then(|n| u16::try_from(n).ok());
-        list.iter().map(|v| number(v).ok_or_else(|| self.wrong(&object.key(name), v, wanted))).collect()
-    }
-
-    fn logging(&mut self, root: &Object<'_>, folder: &Path) -> Result<(&'static str, Option<PathBuf>), ConfigError> {
-        let Some(logging) = self.optional_section(root, "logging")? else { return Ok(("info", None)) };
-        self.known(&logging, &["filepath", "stdOut", "stdErr", "level", "levelOptions", "format"]);
-        let level = match logging.value("level") {
-            None => "info",
-            Some(Value::String(level)) => match level.to_ascii_uppercase().as_str() {
-                "FATAL" | "ERROR" => "error",
-                "WARNING" | "WARN" => "warn",
-                "INFO" => "info",
-                "DEBUG" => "debug",
-                "VERBOSE" | "TRACE" => "trace",
-                _ => {
-                    return Err(self.wrong(
-                        &logging.key("level"),
-                        &logging.map["level"],
-                        "FATAL, ERROR, WARNING, INFO, DEBUG, VERBOSE or TRACE",
-                    ));
-                }
-            },
-            Some(other) => {
-                return Err(self.wrong(
-                    &logging.key("level"),
-                    other,
-                    "FATAL, ERROR, WARNING, INFO, DEBUG, VERBOSE or TRACE",
-                ));
-            }
-        };
-        let file = match logging.value("filepath") {
-            Some(Value::String(text)) if !text.is_empty() => Some(folder.join(text)),
-            _ => None,
-        };
-        Ok((level, file))
-    }
-
-    fn monitor(&mut self, root: &Object<'_>) -> Result<Monitor, ConfigError> {
-        let default = Monitor { period: Duration::from_secs(120), handled: true, bookmark: false };
-        let Some(monitor) = self.optional_section(root, "monitor")? else { return Ok(default) };
-        self.known(&monitor, &["period", "handled", "bookmark", "velocity", "subscribed", "details"]);
-        let period = self.number(&monitor, "period", 120, "a number of seconds, at least 1")?;
-        Ok(Monitor {
-            period: Duration::from_secs(period.max(1)),
-            handled: self.flag(&monitor, "handled", true)?,
-            bookmark: self.flag(&monitor, "bookmark", false)?,
-        })
-    }
-
-    fn optional_section<'a>(&self, parent: &Object<'a>, name: &str) -> Result<Option<Object<'a>>, ConfigError> {
-        let Some(value) = parent.value(name) else { return Ok(None) };
-        let map = value.as_object().ok_or_else(|| self.wrong(&parent.key(name), value, "an object: { … }"))?;
-        Ok(Some(Object { map, place: parent.key(name) }))
-    }
-
-    fn section<'a>(&self, parent: &Object<'a>, name: &str, wanted: &'static str) -> Result<Object<'a>, ConfigError> {
-        self.optional_section(parent, name)?.ok_or_else(|| self.missing(parent.key(name), wanted))
-    }
-
-    fn text(&self, object: &Object<'_>, name: &str, wanted: &'static str) -> Result<String, ConfigError> {
-        match object.value(name) {
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(other) => Err(self.wrong(&object.key(name), other, wanted)),
-            None => Err(self.missing(object.key(name), wanted)),
-        }
-    }
-
-    fn number(&self, object: &Object<'_>, name: &str, default: u64, wanted: &'static str) -> Result<u64, ConfigError> {
-        match object.value(name) {
-            None => Ok(default),
-            Some(value) => match (value.as_u64(), value.as_f64()) {
-                (Some(n), _) => Ok(n),
-                // eNcore takes fractions of seconds; a whole one is the least that makes sense.
-                (None, Some(f)) if f > 0.0 && f < 1e12 => Ok(f.ceil() as u64),
-                _ => Err(self.wrong(&object.key(name), value, wanted)),
-            },
-        }
-    }
-
-    fn flag(&self, object: &Object<'_>, name: &str, default: bool) -> Result<bool, ConfigError> {
-        match object.value(name) {
-            None => Ok(default),
-            Some(Value::Bool(b)) => Ok(*b),
-            Some(other) => Err(self.wrong(&object.key(name), other, "true or false")),
-        }
-    }
-
-    fn known(&mut self, object: &Object<'_>, names: &[&str]) {
-        for key in object.map.keys().filter(|k| !k.contains("comment") && !names.contains(&k.as_str())) {
-            self.warnings.push(format!("{} is no key this collector knows; it is ignored", object.key(key)));
-        }
-    }
-
-    fn missing(&self, key: String, wanted: &'static str) -> ConfigError {
-        ConfigError::Missing { path: self.path.into(), key, wanted }
-    }
-
-    fn wrong(&self, key: &str, value: &Value, wanted: &'static str) -> ConfigError {
-        let mut value = value.to_string();
-        if value.len() > 80 {
-            value = value.chars().take(77).chain("...".chars()).collect();
-        }
-        ConfigError::Value { path: self.path.into(), key: key.into(), value, wanted }
     }
 }
 
@@ -646,7 +405,7 @@ mod tests {
                 "estreamer.conf: subscription.servers[0].port is \"x\", but it must be a TCP port, 1 to 65535",
             ),
             ("\"port\": 8302", "\"port\": 0", "subscription.servers[0].port is 0"),
-            ("\"start\": 2", "\"start\": 7", "start is 7"),
+            ("\"start\": 2", "\"start\": \"x\"", "start is \"x\""),
             ("fmc.example.com", "1.2.3.4", "placeholder"),
             ("\"level\": \"INFO\"", "\"level\": \"LOUD\"", "logging.level is \"LOUD\""),
             (
@@ -705,7 +464,10 @@ mod tests {
     #[test]
     fn unknown_keys_are_warned_about_and_passwords_stay_hidden() {
         let config = parse(&SAMPLE.replacen("\"rua\": true", "\"rau\": true", 1)).unwrap();
-        assert_eq!(config.warnings, ["handler.records.rau is no key this collector knows; it is ignored"]);
+        assert_eq!(
+            config.warnings,
+            ["handler.records.rau is no key this collector knows; it is ignored. Did you mean rua?"]
+        );
         let config = parse(&SAMPLE.replacen("\"port\": 8302", "\"port\": 8302, \"password\": \"hunter2\"", 1)).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
         assert_eq!(config.server.password.unwrap().0, "hunter2");
