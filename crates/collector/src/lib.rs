@@ -13,12 +13,17 @@
 //! * [`work`] decodes, resolves ([`resolve`]) and formats a batch.
 //! * [`deliver`] hands the batches to the destinations in their order, makes them durable, and only then moves the
 //!   [`checkpoint`]. Everything between is bounded: a slow destination slows the connection.
+//! * [`credentials`] and [`encore`] take over what eNcore left: certificate, key and bookmark. [`alive`] tells whether all
+//!   of it is still at work.
 //! * [`run`] does all that for ever, with reconnection.
 
+pub mod alive;
 pub mod checkpoint;
 pub mod config;
 pub mod connect;
+pub mod credentials;
 pub mod deliver;
+pub mod encore;
 pub mod filter;
 pub mod intake;
 pub mod resolve;

@@ -109,9 +109,9 @@ impl Collector {
     pub fn start_with(config: Config, extra: Vec<ExtraOutput>) -> Result<Collector, RunError> {
         let stats: Arc<Stats> = Arc::default();
         let stop: Arc<AtomicBool> = Arc::default();
-        let pin_file = config.state_file().with_extension("pin");
-        let tls = connect::tls(&config.server, &pin_file)?;
-        let (checkpoint, resume) = Checkpoint::open(&config.state_file())?;
+        let tls = connect::tls(&config.server, &config.instance())?;
+        let (checkpoint, mut resume) = Checkpoint::open(&config.state_file())?;
+        crate::encore::take_over(&config, &mut resume);
         let mut destinations: Vec<(String, Box<dyn Destination>)> = Vec::new();
         let mut formats: Vec<Lines> = Vec::new();
         let mut receivers = Vec::new();
@@ -285,6 +285,7 @@ impl Reader {
                 return;
             }
         };
+        runtime.spawn(crate::alive::beat(self.stats.clone()));
         runtime.block_on(self.connections());
         self.intake.flush();
         // The queue may be full; delivery is still at work, or gone, and then nobody waits for these.
@@ -420,7 +421,7 @@ impl Reader {
                 line.push_str(&format!(" bookmark {};", time.strftime("%Y-%m-%dT%H:%M:%SZ")));
             }
         }
-        tracing::info!("{line}");
+        tracing::info!(target: "Monitor", "{line}");
         let silent = heard.elapsed();
         if silent > monitor.period.max(Duration::from_secs(120)) {
             tracing::warn!(
@@ -489,7 +490,7 @@ pub fn probe(config: &Config) -> Result<Probe, String> {
 }
 
 async fn probe_async(config: &Config) -> Result<Probe, String> {
-    let tls = connect::tls(&config.server, &config.state_file().with_extension("pin")).map_err(|e| e.to_string())?;
+    let tls = connect::tls(&config.server, &config.instance()).map_err(|e| e.to_string())?;
     let mut stream = connect::open(&config.server, tls, config.connect_timeout).await.map_err(|e| e.to_string())?;
     let (tcp, connection) = stream.get_ref();
     let address = tcp.peer_addr().map_err(|e| e.to_string())?;

@@ -1,5 +1,6 @@
 //! Counters of a running collector. received = delivered + filtered + failed + known + pending, always.
 
+use crate::alive::Alive;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -26,6 +27,8 @@ pub struct Stats {
     pub connections: Counter,
     /// Archival second of the newest event delivered; 0 before the first.
     pub second: AtomicU32,
+    /// Signs of life.
+    pub alive: Alive,
     state: Mutex<State>,
 }
 
