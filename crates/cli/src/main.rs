@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod exit;
 mod logging;
+mod service;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -59,6 +59,12 @@ pub fn load(server: &Server, instance: &Instance) -> Result<Credentials, Connect
     Ok(Credentials { bundle, source: Source::Extracted(certificate) })
 }
 
+/// Whether somebody has to be asked for the password of the PKCS#12 file.
+pub fn needs_password(server: &Server, instance: &Instance) -> bool {
+    let extracted = instance.key().is_file() && instance.certificate().is_file();
+    server.password.is_none() && !extracted && matches!(pkcs12(server), Err(ConnectError::Password(_)))
+}
+
 fn pkcs12(server: &Server) -> Result<Bundle, ConnectError> {
     let path = &server.pkcs12;
     let bytes = pki::files::read_bounded(path, pki::files::MAX_FILE).map_err(|error| {
@@ -150,7 +156,9 @@ mod tests {
     fn the_files_encore_extracted_stand_in_for_a_password_nobody_gave() {
         let site = Site::new(Some("hunter2"));
         assert!(matches!(site.load(None), Err(ConnectError::Password(text)) if text.contains("ESTREAMER_PASSWORD")));
+        assert!(needs_password(&site.server(None), &site.instance()));
         site.extract();
+        assert!(!needs_password(&site.server(None), &site.instance()));
         let taken = site.load(None).unwrap();
         assert_eq!(taken.source, Source::Extracted(site.instance().certificate()));
         assert_eq!(taken.bundle.certificate, site.bundle.certificate);

@@ -70,7 +70,7 @@ pub fn redacted(document: &Value) -> Value {
 }
 
 /// A URI without the password before its host.
-fn without_user(text: &str) -> String {
+pub fn without_user(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| {
         let end = rest.find('/').unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
