@@ -1,12 +1,13 @@
 //! `estreamer test`: connect, request, read the first answer, explain any failure.
 
-use super::collect::load;
-use crate::arguments::Test;
+use super::collect::{load, unlock};
+use crate::arguments::OfConfig;
 use crate::exit::{Exit, Failure};
 use collector::run::Probe;
 
-pub(crate) fn run(arguments: &Test) -> Result<Exit, Failure> {
-    let config = load(&arguments.config)?;
+pub(crate) fn run(arguments: &OfConfig) -> Result<Exit, Failure> {
+    let mut config = load(&arguments.config)?;
+    unlock(&mut config)?;
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
