@@ -5,8 +5,8 @@
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -65,7 +65,7 @@ impl PidFile {
             }
             file.set_len(0).map_err(failed)?;
             // As eNcore writes it: decimal, and no line end.
-            (&file).write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
+            file.write_all_at(std::process::id().to_string().as_bytes(), 0).map_err(failed)?;
             return Ok(PidFile { path: path.to_owned(), file });
         }
     }
