@@ -41,7 +41,7 @@ pub fn load(server: &Server, instance: &Instance) -> Result<Credentials, Connect
         Err(error) => error,
     };
     let nobody_gave_one = matches!(error, ConnectError::Password(_)) && server.password.is_none();
-    if !(nobody_gave_one || !server.pkcs12.exists()) {
+    if !nobody_gave_one && server.pkcs12.exists() {
         return Err(error);
     }
     let (key, certificate) = (instance.key(), instance.certificate());
