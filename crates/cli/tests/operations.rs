@@ -378,6 +378,10 @@ fn a_configuration_is_written_and_explained() {
     let config = pair.collector.config();
     let check = pair.site.run(&["config", "check", config.to_str().unwrap()]);
     assert!(check.code == Some(3) && check.out.contains("Did you mean handler?"), "{check:?}");
+    let pkcs12 = pair.site.path("127.0.0.1.pkcs12");
+    fs::set_permissions(&pkcs12, fs::Permissions::from_mode(0o644)).unwrap();
+    let check = pair.site.run(&["config", "check", config.to_str().unwrap()]);
+    assert!(check.out.contains("holds a private key and everybody can read it"), "{check:?}");
     let disabled = |c: &mut Value| c["enabled"] = false.into();
     pair.configured(disabled);
     let check = pair.site.run(&["config", "check", config.to_str().unwrap()]);

@@ -106,6 +106,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn encore_that_still_runs_is_not_joined() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fmc-8302_proc.pid");
+        let script = ["-c", "read line", "sh", "./estreamer/service.py", "estreamer.conf"];
+        let mut encore = std::process::Command::new("sh");
+        let mut encore = encore.args(script).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        std::fs::write(&path, encore.id().to_string()).unwrap();
+        let error = PidFile::take(&path).unwrap_err().to_string();
+        assert!(error.contains("eNcore is still running") && error.contains(&encore.id().to_string()), "{error}");
+        drop(encore.stdin.take());
+        encore.wait().unwrap();
+        assert!(PidFile::take(&path).is_ok());
+    }
+
+    #[test]
     fn held_while_it_lives_and_stale_after_that() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fmc-8302_proc.pid");
