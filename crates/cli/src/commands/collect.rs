@@ -16,6 +16,7 @@ use collector::stats::{OutputCounts, Stats, Status};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGUSR1};
 use std::io::{IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,21 +71,22 @@ enum Turn {
 
 impl Service {
     fn open(path: &Path, config: Config, log: logging::Handle) -> Result<Service, Failure> {
-        let instance = config.instance();
-        let pid = PidFile::take(&instance.pid())?;
-        banner(path, &config);
         let flag = |signal| -> Result<Arc<AtomicBool>, Failure> {
             let flag: Arc<AtomicBool> = Arc::default();
             signal_hook::flag::register(signal, flag.clone())?;
             Ok(flag)
         };
+        // Before anybody can find the process and signal it.
+        let (stop, hangup, asked) = (stop_flag()?, flag(SIGHUP)?, flag(SIGUSR1)?);
+        let pid = PidFile::take(&config.instance().pid())?;
+        banner(path, &config);
         Ok(Service {
             _pid: pid,
             observer: Observer::new(&config),
             notify: Notify::from_environment(),
-            stop: stop_flag()?,
-            hangup: flag(SIGHUP)?,
-            asked: flag(SIGUSR1)?,
+            stop,
+            hangup,
+            asked,
             enabled: Enabled::new(path),
             detailed: Instant::now(),
             config,
@@ -243,9 +245,34 @@ fn banner(path: &Path, config: &Config) {
     for notice in &config.notices {
         tracing::info!(target: "Settings", "{}: {notice}", path.display());
     }
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&exposed(path, config)) {
         tracing::warn!(target: "Settings", "{}: {warning}", path.display());
     }
+}
+
+/// Secrets that others on this machine can read.
+pub(crate) fn exposed(path: &Path, config: &Config) -> Vec<String> {
+    let open = |file: &Path| {
+        let mode = std::fs::metadata(file).map_or(0, |data| data.permissions().mode() & 0o777);
+        (mode & 0o007 != 0).then_some(mode)
+    };
+    let mut warnings = Vec::new();
+    let secrets = document::read(path).is_ok_and(|document| document::redacted(&document) != document);
+    if let Some(mode) = open(path).filter(|_| secrets) {
+        warnings.push(format!(
+            "the file holds secrets and everybody can read it (mode {mode:04o}): run \"chmod 600\" on it"
+        ));
+    }
+    for server in &config.servers {
+        let pkcs12 = &server.pkcs12;
+        if let Some(mode) = open(pkcs12) {
+            warnings.push(format!(
+                "{} holds a private key and everybody can read it (mode {mode:04o}): run \"chmod 600\" on it",
+                pkcs12.display()
+            ));
+        }
+    }
+    warnings
 }
 
 /// What became of the records of an output: the parts add up to the whole.
@@ -277,7 +304,7 @@ fn summary(stats: &Stats) -> String {
     )
 }
 
-/// Reads a configuration; the password may come from the environment.
+/// Reads a configuration that is enabled; the password may come from the environment.
 pub(crate) fn load(path: &Path) -> Result<Config, Failure> {
     let mut config = Config::load(path)?;
     with_environment(&mut config);

@@ -1,6 +1,6 @@
 //! `estreamer config check`: what a configuration does, in plain words.
 
-use super::collect::with_environment;
+use super::collect::{exposed, with_environment};
 use crate::exit::{self, Exit, Failure};
 use collector::config::network::Carrier;
 use collector::config::{Config, Output, Place, Server};
@@ -32,6 +32,7 @@ pub(crate) fn run(path: &Path) -> Result<Exit, Failure> {
     let mut config = Config::examine(path)?;
     with_environment(&mut config);
     let mut report = Report { warnings: config.warnings.clone(), errors: Vec::new() };
+    report.warnings.extend(exposed(path, &config));
     exit::say(path.display());
     if !config.enabled {
         report.warnings.push("enabled is false: `start` and `collect` refuse. Set it to true to collect".to_owned());

@@ -1,12 +1,15 @@
 //! `estreamer test`: connect, request, read the first answer, explain any failure.
 
-use super::collect::{load, unlock};
+use super::collect::{unlock, with_environment};
 use crate::arguments::OfConfig;
 use crate::exit::{Exit, Failure};
+use collector::config::Config;
 use collector::run::Probe;
 
 pub(crate) fn run(arguments: &OfConfig) -> Result<Exit, Failure> {
-    let mut config = load(&arguments.config)?;
+    // Also before it is enabled.
+    let mut config = Config::examine(&arguments.config)?;
+    with_environment(&mut config);
     unlock(&mut config)?;
     for warning in &config.warnings {
         eprintln!("warning: {warning}");

@@ -5,8 +5,8 @@
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::Read;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -63,9 +63,9 @@ impl PidFile {
             if let Some(pid) = number(&file).filter(|pid| is_encore(*pid)) {
                 return Err(PidError::Encore { pid, path: path.to_owned() });
             }
-            file.set_len(0).and_then(|()| (&file).rewind()).map_err(failed)?;
+            file.set_len(0).map_err(failed)?;
             // As eNcore writes it: decimal, and no line end.
-            (&file).write_all(std::process::id().to_string().as_bytes()).map_err(failed)?;
+            file.write_all_at(std::process::id().to_string().as_bytes(), 0).map_err(failed)?;
             return Ok(PidFile { path: path.to_owned(), file });
         }
     }
@@ -90,7 +90,7 @@ pub(crate) fn running(path: &Path) -> Option<Option<u32>> {
 
 fn number(file: &File) -> Option<u32> {
     let mut text = String::new();
-    (&mut &*file).rewind().ok()?;
+    std::io::Seek::rewind(&mut &*file).ok()?;
     file.take(20).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
@@ -104,6 +104,21 @@ fn is_encore(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn encore_that_still_runs_is_not_joined() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fmc-8302_proc.pid");
+        let script = ["-c", "read line", "sh", "./estreamer/service.py", "estreamer.conf"];
+        let mut encore = std::process::Command::new("sh");
+        let mut encore = encore.args(script).stdin(std::process::Stdio::piped()).spawn().unwrap();
+        std::fs::write(&path, encore.id().to_string()).unwrap();
+        let error = PidFile::take(&path).unwrap_err().to_string();
+        assert!(error.contains("eNcore is still running") && error.contains(&encore.id().to_string()), "{error}");
+        drop(encore.stdin.take());
+        encore.wait().unwrap();
+        assert!(PidFile::take(&path).is_ok());
+    }
 
     #[test]
     fn held_while_it_lives_and_stale_after_that() {

@@ -116,6 +116,7 @@ pub struct Collector {
 pub fn configuration(address: SocketAddr, pkcs12: &Path) -> Value {
     json!({
         "start": 0,
+        "dialect": "standard",
         "logging": {"level": "INFO"},
         "subscription": {
             "servers": [{"host": address.ip().to_string(), "port": address.port(), "pkcs12Filepath": pkcs12}],
@@ -291,10 +292,16 @@ pub struct Process {
 impl Process {
     /// Starts the command; its output is appended to `log`.
     pub fn start(log: &Path, folder: &Path, arguments: &[&str]) -> Process {
+        Process::start_with(log, folder, arguments, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_with(log: &Path, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Process {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let begin = usize::try_from(file.metadata().unwrap().len()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_estreamer"))
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())

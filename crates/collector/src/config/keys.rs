@@ -41,7 +41,12 @@ impl Reader<'_> {
                     self.notices.push(format!("{place} does nothing: {instead}"));
                 }
             } else if !names.contains(&key.as_str()) {
-                let meant = nearest(key, names);
+                let here = general(&object.place);
+                let idle = IDLE.iter().filter_map(|(idle, _)| match here.is_empty() {
+                    true => Some(*idle).filter(|idle| !idle.contains('.')),
+                    false => idle.strip_prefix(&here)?.strip_prefix('.').filter(|idle| !idle.contains('.')),
+                });
+                let meant = nearest(key, &names.iter().copied().chain(idle).collect::<Vec<_>>());
                 let meant = meant.map(|name| format!(". Did you mean {name}?")).unwrap_or_default();
                 self.warnings.push(format!("{place} is no key this collector knows; it is ignored{meant}"));
             }

@@ -216,7 +216,7 @@ impl Reader<'_> {
                 "dialect",
             ],
         );
-        self.conditions(&root);
+        self.conditions(&root)?;
         let subscription = self.section(&root, "subscription", "the section with servers and records")?;
         self.known(&subscription, &["servers", "records"]);
         let handler = self.section(&root, "handler", "the section with records and outputters")?;
@@ -265,8 +265,10 @@ impl Reader<'_> {
     }
 
     /// eNcore stops when one of its conditions is false; none of them has a meaning here.
-    fn conditions(&mut self, root: &Object<'_>) {
-        for condition in root.value("conditions").and_then(Value::as_array).into_iter().flatten() {
+    fn conditions(&mut self, root: &Object<'_>) -> Result<(), ConfigError> {
+        let Some(value) = root.value("conditions") else { return Ok(()) };
+        let list = value.as_array().ok_or_else(|| self.wrong("conditions", value, "a list of words, or empty"))?;
+        for condition in list {
             match condition.as_str() {
                 Some("splunk") => self.notices.push(
                     "conditions: \"splunk\" is not looked at; it collects whether Splunk runs or not, and Splunk reads \
@@ -276,6 +278,7 @@ impl Reader<'_> {
                 _ => self.warnings.push(format!("conditions: {condition} is no condition; it is ignored")),
             }
         }
+        Ok(())
     }
 }
 
