@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn no_key_stands_twice_in_a_line() {
         for (name, mapping, shown) in mappings() {
-            let plans = Plans::new(mapping, shown);
+            let plans: Plans = Plans::new(mapping, shown);
             for record in layout::records() {
                 let own = record.main_layout();
                 let versions = layout::blocks().filter(|l| l.title.split(' ').next() == own.title.split(' ').next());
