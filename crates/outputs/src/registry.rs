@@ -285,7 +285,7 @@ fn syslog(priority: u8, zero: bool, options: &Options) -> Syslog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mapping::expr::{Expr, Part, Term};
+    use crate::mapping::expr::{Expr, Function, Part, Term};
     use crate::mapping::item::NAMES as MOST_NAMES;
     use crate::mapping::places::Shape;
     use std::collections::BTreeSet;
@@ -304,6 +304,9 @@ mod tests {
             ("cef encore-3", &[CEF_5, CEF_3], cef::ENCORE),
             ("cef standard", &[CEF], rest(cef::ENCORE)),
             ("leef standard", &[LEEF], rest(cef::ENCORE)),
+            ("fmc-syslog standard", &[FMC_SYSLOG], FMC),
+            ("ecs standard", &[ECS], OBJECTS),
+            ("ocsf standard", &[OCSF], OBJECTS),
         ]
         .into_iter()
         .map(|(name, files, shown)| (name.to_owned(), Mapping::load(files).unwrap(), shown))
@@ -318,7 +321,7 @@ mod tests {
         for term in &expr.0 {
             match term {
                 Term::Path(path) => found.push(path),
-                Term::Call(crate::mapping::expr::Function::Table, a) => a.iter().skip(1).for_each(|a| paths(a, found)),
+                Term::Call(Function::Table | Function::Map, a) => a.iter().skip(1).for_each(|a| paths(a, found)),
                 Term::Call(_, arguments) => arguments.iter().for_each(|a| paths(a, found)),
                 _ => {}
             }
