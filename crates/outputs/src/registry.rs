@@ -165,7 +165,7 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
             let front = ["recordType", "eventSecond"];
             quoted(mapping, Shown { case: Case::Dotted, front, ..splunk::ENCORE }, true, options)
         }
-        ("kvpair", Dialect::Encore3) => Box::new(KvPair::new()),
+        ("kvpair", Dialect::Encore3) => Box::new(KvPair::new(Json::encore_3(options.original_packet))),
         ("kvpair", _) => return no("kvpair", "eNcore 5's kvpair fails at every event", &["encore-3", "standard"]),
         ("cef", Dialect::Encore5) => encore_cef(&[CEF_5], true, options)?,
         ("cef2", Dialect::Encore5) => encore_cef(&[CEF2_5], true, options)?,
@@ -190,7 +190,8 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
             Box::new(FmcSyslog { plans, priority, host: options.host.clone() })
         }
         ("fmc-syslog", _) => return no("fmc-syslog", "eNcore has no such lines", &["standard"]),
-        ("pretty", Dialect::Encore3 | Dialect::Standard) => Box::new(Pretty::new()),
+        ("pretty", Dialect::Encore3) => Box::new(Pretty::new(Json::encore_3(options.original_packet))),
+        ("pretty", Dialect::Standard) => Box::new(Pretty::new(Json::new())),
         ("pretty", _) => return no("pretty", "eNcore 5's pretty fails at every event", &["encore-3", "standard"]),
         ("base64", Dialect::Standard) => Box::new(Base64),
         ("base64", _) => return no("base64", "eNcore's base64 is a pickled Python object", &["standard"]),
