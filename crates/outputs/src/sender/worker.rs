@@ -155,6 +155,11 @@ impl Worker {
                 self.again(reason, after);
                 false
             }
+            Err(Failure::Busy { reason, after }) => {
+                self.reader.seek(batch.start);
+                self.failed(reason, after);
+                false
+            }
             Err(Failure::Refused { line, reason }) => {
                 self.refused(&batch, line, reason);
                 true
@@ -260,6 +265,11 @@ impl Worker {
         self.transport.reset();
         self.reader.seek(self.shared.cursor());
         self.alone = false;
+        self.failed(reason, after);
+    }
+
+    /// Something failed: there is a pause before anything is sent.
+    fn failed(&mut self, reason: String, after: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         let random = RandomState::new().hash_one(self.failures);
         let pause = pause(self.settings.retry_first, self.settings.retry_longest, self.failures, random);
