@@ -19,6 +19,7 @@ mod csv;
 pub mod destination;
 pub mod dialect;
 pub mod file;
+mod fmc;
 pub mod json;
 mod mapping;
 pub mod metrics;

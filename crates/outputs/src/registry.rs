@@ -4,6 +4,7 @@ use crate::cef::{self, Cef, DELIMITERS, EncoreCef, Leef, StandardCef, Syslog};
 use crate::clock::Clock;
 use crate::csv::Csv;
 use crate::dialect::Dialect;
+use crate::fmc::{FMC, FmcSyslog};
 use crate::json::Json;
 use crate::mapping::plan::{Plans, Shown};
 use crate::mapping::{Mapping, MappingError};
@@ -107,7 +108,7 @@ fn list<S: AsRef<str>>(names: impl AsRef<[S]>) -> String {
 
 /// The names of all formats.
 pub const NAMES: &[&str] =
-    &["json", "splunk", "kvpair", "cef", "cef2", "leef", "csv", "ecs", "pretty", "base64", "raw"];
+    &["json", "splunk", "kvpair", "cef", "cef2", "leef", "csv", "ecs", "ocsf", "fmc-syslog", "pretty", "base64", "raw"];
 
 /// The names of the sets of CSV columns.
 pub fn csv_sets() -> Result<Vec<String>, MappingError> {
@@ -125,6 +126,8 @@ const CEF: (&str, &str) = ("cef-standard", include_str!("../mapping/cef-standard
 const LEEF: (&str, &str) = ("leef-standard", include_str!("../mapping/leef-standard.toml"));
 
 const ECS: (&str, &str) = ("ecs-standard", include_str!("../mapping/ecs-standard.toml"));
+const OCSF: (&str, &str) = ("ocsf-standard", include_str!("../mapping/ocsf-standard.toml"));
+const FMC_SYSLOG: (&str, &str) = ("fmc-syslog-standard", include_str!("../mapping/fmc-syslog-standard.toml"));
 
 /// The format of this name in this dialect.
 ///
@@ -178,6 +181,15 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
         ("csv", _) => return no("csv", "eNcore's csv never worked as an output", &["standard"]),
         ("ecs", Dialect::Standard) => objects(&[ECS], options)?,
         ("ecs", _) => return no("ecs", "eNcore has no ECS", &["standard"]),
+        ("ocsf", Dialect::Standard) => objects(&[OCSF], options)?,
+        ("ocsf", _) => return no("ocsf", "eNcore's OCSF edition wrote no reliable JSON", &["standard"]),
+        ("fmc-syslog", Dialect::Standard) => {
+            let plans = Plans::new(Mapping::load(&[FMC_SYSLOG])?, FMC);
+            // 1 is alert, the severity in the name of the message.
+            let priority = options.syslog.then(|| Piece::new(&format!("<{}>", options.facility * 8 + 1)));
+            Box::new(FmcSyslog { plans, priority, host: options.host.clone() })
+        }
+        ("fmc-syslog", _) => return no("fmc-syslog", "eNcore has no such lines", &["standard"]),
         ("pretty", Dialect::Encore3 | Dialect::Standard) => Box::new(Pretty::new()),
         ("pretty", _) => return no("pretty", "eNcore 5's pretty fails at every event", &["encore-3", "standard"]),
         ("base64", Dialect::Standard) => Box::new(Base64),

@@ -66,7 +66,7 @@ impl Objects {
     fn list<'o>(&self, leaf: &Leaf, event: &Event<'_>, open: &mut Open, mut line: Line<'o>) -> Line<'o> {
         let mut begun = false;
         for (i, source) in leaf.sources.iter().enumerate() {
-            let Some(item) = source.item(event).filter(|item| !omits(item) && !item.is_zero()) else { continue };
+            let Some(item) = source.item(event).filter(|item| !omits(item)) else { continue };
             let earlier = leaf.sources.iter().take(i).filter_map(|source| source.item(event));
             if earlier.into_iter().any(|other| other.same(&item)) {
                 continue;

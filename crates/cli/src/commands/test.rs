@@ -3,24 +3,39 @@
 use super::collect::load;
 use crate::arguments::Test;
 use crate::exit::{Exit, Failure};
+use collector::run::Probe;
 
 pub(crate) fn run(arguments: &Test) -> Result<Exit, Failure> {
     let config = load(&arguments.config)?;
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }
+    let mut failed = 0;
     for server in &config.servers {
         println!("Connecting to {}:{} with {}", server.host, server.port, server.pkcs12.display());
-        let probe = collector::run::probe(&config, server).map_err(Failure::new)?;
-        println!("Connected to {} ({})", probe.address, probe.tls);
-        println!("Server certificate SHA-256 {}", probe.fingerprint);
-        println!("Received {}", probe.first);
-        if !probe.services.is_empty() {
-            println!("Services offered: {}; 6667 is eStreamer", list(&probe.services));
+        match collector::run::probe(&config, server) {
+            Ok(probe) => tell(&probe),
+            Err(error) => {
+                eprintln!("estreamer: {error}");
+                failed += 1;
+            }
         }
-        println!("Connection successful");
     }
-    Ok(Exit::Done)
+    match failed {
+        0 => Ok(Exit::Done),
+        _ if config.servers.len() == 1 => Ok(Exit::Failed),
+        _ => Err(Failure::new(format!("{failed} of {} management centers cannot be used", config.servers.len()))),
+    }
+}
+
+fn tell(probe: &Probe) {
+    println!("Connected to {} ({})", probe.address, probe.tls);
+    println!("Server certificate SHA-256 {}", probe.fingerprint);
+    println!("Received {}", probe.first);
+    if !probe.services.is_empty() {
+        println!("Services offered: {}; 6667 is eStreamer", list(&probe.services));
+    }
+    println!("Connection successful");
 }
 
 fn list(numbers: &[u32]) -> String {

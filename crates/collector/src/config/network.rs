@@ -56,7 +56,15 @@ impl Carrier {
 }
 
 /// Options of every network output.
-const QUEUE: [&str; 5] = ["batchLines", "batchBytes", "batchMilliseconds", "spoolBytes", "whenFull"];
+const QUEUE: [&str; 7] = [
+    "batchLines",
+    "batchBytes",
+    "batchMilliseconds",
+    "retryMilliseconds",
+    "retryMaxMilliseconds",
+    "spoolBytes",
+    "whenFull",
+];
 const SYSLOG: [&str; 7] = ["syslog", "facility", "severity", "host", "app", "bom", "framing"];
 const TLS: [&str; 4] = ["caFile", "serverName", "certFile", "keyFile"];
 const HTTP: [&str; 18] = [
@@ -142,8 +150,17 @@ impl Reader<'_> {
         let size = |n: u64| usize::try_from(n.max(1)).unwrap_or(usize::MAX);
         sender.lines = size(self.number(&options, "batchLines", sender.lines as u64, "a number of lines")?);
         sender.bytes = size(self.number(&options, "batchBytes", sender.bytes as u64, "a number of bytes")?);
-        let delay = self.number(&options, "batchMilliseconds", 500, "a number of milliseconds")?;
+        // A request costs the receiver something; a few lines more on an open connection do not.
+        let usual = if matches!(carrier, Carrier::Stream(_) | Carrier::Datagram(_)) { 10 } else { 500 };
+        let delay = self.number(&options, "batchMilliseconds", usual, "a number of milliseconds")?;
         sender.delay = Duration::from_millis(delay.min(60_000));
+        let pause = |key, usual: Duration| {
+            let usual = u64::try_from(usual.as_millis()).unwrap_or(u64::MAX);
+            let pause = self.number(&options, key, usual, "a number of milliseconds, at least 1")?;
+            Ok::<_, ConfigError>(Duration::from_millis(pause.clamp(1, 3_600_000)))
+        };
+        sender.retry_first = pause("retryMilliseconds", sender.retry_first)?;
+        sender.retry_longest = pause("retryMaxMilliseconds", sender.retry_longest)?.max(sender.retry_first);
         Ok(Network { carrier, spool, sender })
     }
 
@@ -306,8 +323,13 @@ mod tests {
 
     #[test]
     fn every_receiver_has_its_options() {
-        let lines = network("tcp://[2001:db8::1]:514", r#"{"whenFull": "drop", "spoolBytes": 1000, "batchLines": 5}"#);
+        let lines = network(
+            "tcp://[2001:db8::1]:514",
+            r#"{"whenFull": "drop", "spoolBytes": 1000, "batchLines": 5, "retryMaxMilliseconds": 5000}"#,
+        );
         assert_eq!((lines.spool.limit, lines.spool.overflow, lines.sender.lines), (1000, Overflow::Drop, 5));
+        let pauses = (lines.sender.retry_first, lines.sender.retry_longest);
+        assert_eq!(pauses, (Duration::from_millis(500), Duration::from_secs(5)));
         assert_eq!(lines.spool.folder, Path::new("/opt/e/spool/tcp____2001_db8__1__514"));
         assert!(matches!(lines.carrier, Carrier::Stream(s) if s.tls.is_none() && s.framing == Framing::LineFeed));
         let syslog = r#"{"syslog": "5424", "facility": "local4", "severity": "notice", "app": "fw"}"#;

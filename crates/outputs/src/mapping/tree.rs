@@ -156,7 +156,7 @@ impl Compiled for Tree {
             }
             key
         };
-        let mut put = |drafts: &mut Vec<Draft>, key: String, source: Source| {
+        let put = |drafts: &mut Vec<Draft>, key: String, source: Source| {
             let path = prefix.iter().cloned().chain([key]).collect();
             drafts.push(Draft { path, list: false, sources: [source].into() });
         };
