@@ -101,6 +101,10 @@ fn the_server_answers_nonsense_with_an_error_and_closes() {
 /// A collector that talks to an impostor, and the connection.
 fn visited(site: &Site, impostor: &Impostor) -> (Collector, Process, Visitor) {
     let collector = site.collector("collector", impostor.address(), &impostor.pkcs12);
+    // eNcore's lines would not tell of all damage.
+    let mut settings = configuration(impostor.address(), &impostor.pkcs12);
+    settings["dialect"] = "standard".into();
+    collector.configure(settings);
     let process = collector.start();
     let mut visitor = impostor.accept();
     visitor.request();

@@ -7,8 +7,8 @@
 //! Where eNcore is wrong the standard form differs: a discovery event header without an address has no `hostIpAddr`,
 //! packets are always hex, addresses are RFC 5952, the VPN session of a user login is a block, and what eNcore loses is
 //! there: `data` holds what is only known as bytes, `@trailing` what follows the known fields of a block, `@problem` says
-//! why a record could be read in part only. eNcore's own forms have neither of the last two, and eNcore's addresses and
-//! lists.
+//! why a record could be read in part only. eNcore's own forms have neither of the last two, as long as no field is missing,
+//! and eNcore's addresses and lists.
 //!
 //! A host of a host data message, which eNcore does not ask for, is its block after `messageType` (6 or 7).
 
@@ -149,7 +149,9 @@ impl Json {
         } else {
             data(body.bytes(), out)
         };
-        self.flaw(record.problem(), out)
+        // eNcore prints nothing of a record of which fields are missing: there it does no harm to say why.
+        let lost = main.layout().is_none_or(|l| main.read() < l.fields.len());
+        self.flaw(record.problem().filter(|_| self.encore.is_none() || lost), out)
     }
 
     /// The discovery event header. A field that the block has too is printed here, but with the block's value.
@@ -245,7 +247,7 @@ impl Json {
 
     #[inline]
     fn flaw<'o>(&self, problem: Option<&Problem>, out: Line<'o>) -> Line<'o> {
-        match problem.filter(|_| self.encore.is_none()) {
+        match problem {
             Some(problem) => out.bytes(b", \"@problem\": \"").text(&problem.to_string()).bytes(b"\""),
             None => out,
         }
