@@ -1,15 +1,20 @@
 //! `kill -9` of server, sensor and collector, again and again, while events flow: each is in the files exactly once.
 //!
-//! `ESTREAMER_TEST_EVENTS` sets the number of events, which then come as fast as they can; `ESTREAMER_TEST_SEED` repeats
-//! the moments of an earlier run.
+//! `ESTREAMER_TEST_EVENTS` sets the number of events, which then come as fast as they can; `ESTREAMER_TEST_KILLS` how
+//! often the collector is killed in the test where it alone is; `ESTREAMER_TEST_SEED` repeats the moments of an earlier
+//! run; `ESTREAMER_TEST_PROGRAM` is the command to test, as a release build:
+//!
+//! ```text
+//! ESTREAMER_TEST_EVENTS=1000000 ESTREAMER_TEST_KILLS=50 ESTREAMER_TEST_PROGRAM=$PWD/target/release/estreamer \
+//!     cargo test -p estreamer --test kill the_collector_alone -- --nocapture
+//! ```
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod support;
 
-use std::env;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use support::{Digest, Process, Site, configuration, free_port};
+use support::{Collector, Dice, Digest, Process, Server, Site, configuration, free_port, number};
 
 /// How long the events flow, in seconds, unless their number is given.
 const SECONDS: usize = 7;
@@ -28,13 +33,9 @@ fn files_of_500_lines() {
 }
 
 fn exactly_once(name: &str, events: usize, lines_per_file: usize) {
-    let number = |key: &str| env::var(key).ok().map(|text| text.parse::<u64>().unwrap());
     let asked = number("ESTREAMER_TEST_EVENTS").map(|n| usize::try_from(n).unwrap());
     let events = asked.unwrap_or(events);
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let seed = number("ESTREAMER_TEST_SEED").unwrap_or(u64::from(clock.subsec_nanos()) | 1);
-    println!("{name}: ESTREAMER_TEST_SEED={seed}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(name);
 
     let site = Site::new();
     let pkcs12 = site.client("127.0.0.1");
@@ -83,14 +84,7 @@ fn exactly_once(name: &str, events: usize, lines_per_file: usize) {
     assert!(sensor.log().contains(&format!("the archive has {events} of seed 1")), "{}", sensor.log());
 
     finish(&collector, events, &mut collecting);
-    let undisturbed = site.collector("undisturbed", server.address, &pkcs12);
-    let mut collecting = undisturbed.start();
-    finish(&undisturbed, events, &mut collecting);
-
-    let (got, wanted) = (Digest::of(&collector), Digest::of(&undisturbed));
-    assert_eq!((got.events.len(), wanted.events.len()), (events, events));
-    assert!(got.events == wanted.events, "{name}: the events of both collectors differ; seed {seed}");
-    assert!(got.metadata == wanted.metadata, "{name}: the metadata of both collectors differ; seed {seed}");
+    same_as_undisturbed(name, &site, &server, &collector, events);
     if lines_per_file < events {
         let files = collector.files();
         let (events, metadata) = collector.counts();
@@ -98,8 +92,56 @@ fn exactly_once(name: &str, events: usize, lines_per_file: usize) {
     }
 }
 
+#[test]
+fn the_collector_alone() {
+    let name = "collector";
+    let events = usize::try_from(number("ESTREAMER_TEST_EVENTS").unwrap_or(20_000)).unwrap();
+    let kills = usize::try_from(number("ESTREAMER_TEST_KILLS").unwrap_or(5)).unwrap();
+    let mut dice = Dice::new(name);
+    let site = Site::new();
+    let pkcs12 = site.client("127.0.0.1");
+    let server = site.serve(&[]);
+    let collector = site.collector("collector", server.address, &pkcs12);
+    // Events flow as long as it is killed, on a machine that has time for it.
+    let (home, total, rate) = (site.home(), events.to_string(), (events / kills).max(1).to_string());
+    let begun = Instant::now();
+    let mut collecting = collector.start();
+    let simulate = ["sensor", "simulate", "--home", &home, "--events", &total, "--rate", &rate];
+    let mut sensor = site.start("sensor", &simulate);
+    let mut flowing = 0;
+    for _ in 0..kills {
+        std::thread::sleep(Duration::from_millis(50 + dice.below(1500)));
+        flowing += usize::from(sensor.running());
+        collecting.kill();
+        collecting = collector.start();
+    }
+    assert!(sensor.wait().success(), "{}", sensor.log());
+    finish(&collector, events, &mut collecting);
+    let seconds = begun.elapsed().as_secs();
+    let (bytes, lines) = same_as_undisturbed(name, &site, &server, &collector, events);
+    println!(
+        "{name}: killed {kills} times, {flowing} of them while events came; {events} events in {seconds} s, each exactly \
+         once in {lines} lines with metadata, {bytes} bytes"
+    );
+    assert!(flowing * 2 > kills, "the events came too fast: set ESTREAMER_TEST_EVENTS higher");
+}
+
+/// What a collector has written is what one writes that nobody disturbs. Gives its bytes and lines.
+fn same_as_undisturbed(name: &str, site: &Site, server: &Server, collector: &Collector, events: usize) -> (u64, usize) {
+    let undisturbed = site.collector("undisturbed", server.address, &site.path("127.0.0.1.pkcs12"));
+    let mut collecting = undisturbed.start();
+    finish(&undisturbed, events, &mut collecting);
+    let (got, wanted) = (Digest::of(collector), Digest::of(&undisturbed));
+    assert_eq!((got.events.len(), wanted.events.len()), (events, events));
+    assert!(got.events == wanted.events, "{name}: the events of both collectors differ");
+    assert!(got.metadata == wanted.metadata, "{name}: the metadata of both collectors differ");
+    let bytes = collector.files().iter().map(|path| path.metadata().unwrap().len()).sum();
+    let (events, metadata) = collector.counts();
+    (bytes, events + metadata)
+}
+
 /// Waits until all events are there, then ends the collector, which delivers what it still has.
-fn finish(collector: &support::Collector, events: usize, collecting: &mut Process) {
+fn finish(collector: &Collector, events: usize, collecting: &mut Process) {
     // A collector that was killed first cuts off what no checkpoint knows; what is there before that does not count.
     collecting.line("Connected to");
     collector.wait_for_events(events, collecting);
@@ -109,29 +151,4 @@ fn finish(collector: &support::Collector, events: usize, collecting: &mut Proces
         assert!(!log.contains(word), "{log}");
     }
     assert!(log.contains("+ 0 not understood"), "{log}");
-}
-
-/// A small generator of random numbers.
-struct Dice(u64);
-
-impl Dice {
-    /// A number from 0 to `limit` - 1.
-    fn below(&mut self, limit: u64) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-
-    /// 0, 1 and 2 in random order.
-    fn order(&mut self) -> [u8; 3] {
-        let mut order = [0, 1, 2];
-        for i in [2, 1] {
-            let j = usize::try_from(self.below(i as u64 + 1)).unwrap();
-            order.swap(i, j);
-        }
-        order
-    }
 }

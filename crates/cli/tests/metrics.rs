@@ -72,48 +72,15 @@ fn receive(port: u16, limit: usize) -> std::thread::JoinHandle<()> {
     })
 }
 
-/// An Elasticsearch that takes every document but each tenth, and answers no more than that.
+/// An Elasticsearch that takes every document but each tenth of a request.
 fn bulk(refused: Arc<AtomicUsize>) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let refused = refused.clone();
-            std::thread::spawn(move || {
-                let mut reader = BufReader::new(stream.try_clone().unwrap());
-                let mut stream = stream;
-                loop {
-                    let mut length = 0;
-                    let mut line = String::new();
-                    while reader.read_line(&mut line).unwrap_or(0) > 0 && line != "\r\n" {
-                        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                            length = n.trim().parse().unwrap();
-                        }
-                        line.clear();
-                    }
-                    let mut body = vec![0; length];
-                    if length == 0 || reader.read_exact(&mut body).is_err() {
-                        return;
-                    }
-                    let documents = body.iter().filter(|b| **b == b'\n').count() / 2;
-                    let item = |i: usize| match i % 10 {
-                        9 => {
-                            refused.fetch_add(1, Ordering::Relaxed);
-                            json!({"index": {"status": 400, "error": {"type": "mapper_parsing_exception", "reason": "no"}}})
-                        }
-                        _ => json!({"index": {"status": 201}}),
-                    };
-                    let items: Vec<Value> = (0..documents).map(item).collect();
-                    let answer = json!({"errors": true, "items": items}).to_string();
-                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
-                    if write!(stream, "{head} {}\r\n\r\n{answer}", answer.len()).is_err() {
-                        return;
-                    }
-                }
-            });
+    support::receivers::bulk(move |number, _| match number % 10 {
+        9 => {
+            refused.fetch_add(1, Ordering::Relaxed);
+            400
         }
-    });
-    port
+        _ => 201,
+    })
 }
 
 #[test]

@@ -97,9 +97,9 @@ fn a_life_in_the_background() {
         serde_json::from_str::<Value>(&text).ok()?["1"].as_u64()
     });
     assert!(bookmark > 1_600_000_000, "{bookmark}");
-    for end in ["bookmark.dat", "status.dat", "state.db"] {
-        let mode = fs::metadata(pair.file(end)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{end}");
+    for file in [pair.file("bookmark.dat"), pair.file("status.dat"), pair.collector.folder.join("estreamer_state.db")] {
+        let mode = fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", file.display());
     }
     let state: Value = serde_json::from_slice(&fs::read(pair.file("status.dat")).unwrap()).unwrap();
     assert_eq!(state["state"], json!({"id": 1, "description": "Running"}));

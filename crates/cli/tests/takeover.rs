@@ -45,7 +45,7 @@ fn the_bookmark_says_where_to_begin() {
         fs::write(left.file("cache.dat"), b"\x80\x03}q\x00.").unwrap();
         let config = left.collector.config();
         let check = left.site.run(&["config", "check", config.to_str().unwrap()]).success();
-        assert!(check.contains("none yet: it goes on at 2023-11-14"), "{check}");
+        assert!(check.contains("but 127.0.0.1 goes on at 2023-11-14"), "{check}");
         let mut process = left.collector.start();
         let line = process.line("Going on at second");
         assert!(line.contains(&second.to_string()) && line.contains("Bookmark     INFO"), "{line}");
@@ -66,8 +66,10 @@ fn the_bookmark_says_where_to_begin() {
         let mut process = left.collector.start();
         process.line("asking for everything archived since second 4000000000");
         assert!(process.terminate().success());
-        for end in ["state.db", "bookmark.dat", "cache.dat"] {
-            fs::remove_file(left.file(end)).unwrap();
+        for file in
+            [left.collector.folder.join("estreamer_state.db"), left.file("bookmark.dat"), left.file("cache.dat")]
+        {
+            fs::remove_file(file).unwrap();
         }
         fs::remove_dir_all(left.collector.folder.join("data")).unwrap();
     }
@@ -106,11 +108,11 @@ fn the_extracted_certificate_and_key() {
     left.collector.wait_for_events(50, &process);
     assert!(process.terminate().success());
     assert_eq!(fs::metadata(left.file("pkcs.key")).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(left.file("state.pin").exists());
+    assert!(left.file("server.pin").exists());
     // Another server under this address is not trusted.
-    fs::write(left.file("state.pin"), "00".repeat(32) + "\n").unwrap();
+    fs::write(left.file("server.pin"), "00".repeat(32) + "\n").unwrap();
     test().failed(1, &["certificate"]);
-    fs::remove_file(left.file("state.pin")).unwrap();
+    fs::remove_file(left.file("server.pin")).unwrap();
     fs::remove_file(left.site.path("client.pkcs12")).unwrap();
     test().success();
 }

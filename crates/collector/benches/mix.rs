@@ -1,4 +1,4 @@
-//! Decode, resolve and JSON of a realistic mix, one core, wall-clock time.
+//! Decode, resolve and each format of a realistic mix, one core, wall-clock time.
 //!
 //! `cargo bench -p estreamer-collector --bench mix`
 
@@ -8,14 +8,13 @@ mod sample;
 
 use collector::resolve::Resolver;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use outputs::{Format, Json, Resolved};
+use outputs::{Dialect, Format, Json, Options, Resolved, by_name};
 use wire::decode::Decoder;
 
 fn mix(c: &mut Criterion) {
     let sample = sample::sample();
     let format = Json::new();
     let mut decoder = Decoder::new();
-    let mut resolver = Resolver::new();
     let mut out = Vec::new();
     let mut group = c.benchmark_group("80 % connection, 15 % intrusion, 5 % file");
     group.throughput(Throughput::Elements(sample.items.len() as u64));
@@ -32,18 +31,31 @@ fn mix(c: &mut Criterion) {
             out.len()
         });
     });
-    group.bench_function("decode, resolve and JSON", |b| {
-        b.iter(|| {
-            out.clear();
-            for item in &sample.items {
-                let record = decoder.decode(item).expect("own events");
-                let mut names = Vec::with_capacity(64);
-                resolver.resolve(&record, &sample.tables, &mut names);
-                format.format(&Resolved { record: &record, computed: &names }, &mut out);
-            }
-            out.len()
+    for (name, dialect) in [
+        ("json", Dialect::Standard),
+        ("json", Dialect::Encore5),
+        ("splunk", Dialect::Standard),
+        ("splunk", Dialect::Encore5),
+        ("cef", Dialect::Standard),
+        ("cef", Dialect::Encore5),
+        ("ecs", Dialect::Standard),
+        ("ocsf", Dialect::Standard),
+    ] {
+        let format = by_name(name, dialect, &Options::default()).expect("it exists");
+        let mut resolver = Resolver::with(dialect.naming());
+        group.bench_function(format!("decode, resolve and {name} {dialect}"), |b| {
+            b.iter(|| {
+                out.clear();
+                for item in &sample.items {
+                    let record = decoder.decode(item).expect("own events");
+                    let mut names = Vec::with_capacity(64);
+                    resolver.resolve(&record, &sample.tables, &mut names);
+                    format.format(&Resolved { record: &record, computed: &names }, &mut out);
+                }
+                out.len()
+            });
         });
-    });
+    }
     group.finish();
 }
 

@@ -48,8 +48,8 @@ const LAST_OF_VERSION_3: [(u8, u32); 4] = [(1, 163), (2, 60), (2, 56), (2, 62)];
 
 impl Encore {
     fn prints(self, layout: &Layout, field: &str) -> bool {
-        let known = LAST_OF_VERSION_3.iter().filter_map(|(series, number)| layout::block(*series, *number));
-        let last = known.filter(|known| self.three && known.title == layout.title).next();
+        let mut known = LAST_OF_VERSION_3.iter().filter_map(|(series, number)| layout::block(*series, *number));
+        let last = known.find(|known| self.three && known.title == layout.title);
         last.is_none_or(|last| layout.number <= last.number || last.fields.iter().any(|f| f.encore == field))
     }
 }

@@ -22,14 +22,14 @@ pub(crate) struct KvPair {
 }
 
 impl Pretty {
-    pub(crate) fn new() -> Self {
-        Pretty { json: Json::new() }
+    pub(crate) fn new(json: Json) -> Self {
+        Pretty { json }
     }
 }
 
 impl KvPair {
-    pub(crate) fn new() -> Self {
-        KvPair { json: Json::new() }
+    pub(crate) fn new(json: Json) -> Self {
+        KvPair { json }
     }
 }
 
@@ -168,13 +168,13 @@ mod tests {
         let expected = "version: 1\nmessageType: 4 (Data)\nlength: 29\nrecordType: 4 (PRIORITY)\n\
             archiveTimestamp: 2024-04-24 23:06:45\n============\nrecordLength: 13\nblockType: 0\nchecksum: 0\nid: 1\n\
             length: 7\nname: hi = it\n@computed:\n\tsensor: null\n\tnote: it's\n";
-        assert_eq!(printed(&Pretty::new()), expected);
+        assert_eq!(printed(&Pretty::new(Json::new())), expected);
     }
 
     #[test]
     fn pairs() {
         let expected = "recordType=4, recordLength=13, blockType=0, archiveTimestamp=1714000005, checksum=0, id=1, \
             length=7, name=\"hi = it\", @computed={'sensor': None, 'note': \"it's\"}\n";
-        assert_eq!(printed(&KvPair::new()), expected);
+        assert_eq!(printed(&KvPair::new(Json::new())), expected);
     }
 }

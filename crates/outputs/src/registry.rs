@@ -168,7 +168,7 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
             let front = ["recordType", "eventSecond"];
             quoted(mapping, Shown { case: Case::Dotted, front, ..splunk::ENCORE }, true, options)
         }
-        ("kvpair", Dialect::Encore3) => Box::new(KvPair::new()),
+        ("kvpair", Dialect::Encore3) => Box::new(KvPair::new(Json::encore_3(options.original_packet))),
         ("kvpair", _) => return no("kvpair", "eNcore 5's kvpair fails at every event", &["encore-3", "standard"]),
         ("cef", Dialect::Encore5) => encore_cef(&[CEF_5], true, options)?,
         ("cef2", Dialect::Encore5) => encore_cef(&[CEF2_5], true, options)?,
@@ -193,7 +193,8 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
             Box::new(FmcSyslog { plans, priority, host: options.host.clone() })
         }
         ("fmc-syslog", _) => return no("fmc-syslog", "eNcore has no such lines", &["standard"]),
-        ("pretty", Dialect::Encore3 | Dialect::Standard) => Box::new(Pretty::new()),
+        ("pretty", Dialect::Encore3) => Box::new(Pretty::new(Json::encore_3(options.original_packet))),
+        ("pretty", Dialect::Standard) => Box::new(Pretty::new(Json::new())),
         ("pretty", _) => return no("pretty", "eNcore 5's pretty fails at every event", &["encore-3", "standard"]),
         ("base64", Dialect::Standard) => Box::new(Base64 { messages: options.passthru }),
         ("base64", _) => return no("base64", "eNcore's base64 is a pickled Python object", &["standard"]),
@@ -288,7 +289,7 @@ fn syslog(priority: u8, zero: bool, options: &Options) -> Syslog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mapping::expr::{Expr, Part, Term};
+    use crate::mapping::expr::{Expr, Function, Part, Term};
     use crate::mapping::item::NAMES as MOST_NAMES;
     use crate::mapping::places::Shape;
     use std::collections::BTreeSet;
@@ -307,6 +308,9 @@ mod tests {
             ("cef encore-3", &[CEF_5, CEF_3], cef::ENCORE),
             ("cef standard", &[CEF], rest(cef::ENCORE)),
             ("leef standard", &[LEEF], rest(cef::ENCORE)),
+            ("fmc-syslog standard", &[FMC_SYSLOG], FMC),
+            ("ecs standard", &[ECS], OBJECTS),
+            ("ocsf standard", &[OCSF], OBJECTS),
         ]
         .into_iter()
         .map(|(name, files, shown)| (name.to_owned(), Mapping::load(files).unwrap(), shown))
@@ -321,7 +325,7 @@ mod tests {
         for term in &expr.0 {
             match term {
                 Term::Path(path) => found.push(path),
-                Term::Call(crate::mapping::expr::Function::Table, a) => a.iter().skip(1).for_each(|a| paths(a, found)),
+                Term::Call(Function::Table | Function::Map, a) => a.iter().skip(1).for_each(|a| paths(a, found)),
                 Term::Call(_, arguments) => arguments.iter().for_each(|a| paths(a, found)),
                 _ => {}
             }
@@ -363,7 +367,7 @@ mod tests {
     #[test]
     fn no_key_stands_twice_in_a_line() {
         for (name, mapping, shown) in mappings() {
-            let plans = Plans::new(mapping, shown);
+            let plans: Plans = Plans::new(mapping, shown);
             for record in layout::records() {
                 let own = record.main_layout();
                 let versions = layout::blocks().filter(|l| l.title.split(' ').next() == own.title.split(' ').next());

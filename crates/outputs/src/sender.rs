@@ -8,8 +8,8 @@
 //!   (Elasticsearch) may get the rest of it later.
 //! * At least once: a line is done when the transport says that it is delivered, or that the receiver will never take
 //!   it; then it is in `rejected.jsonl` in the spool's folder.
-//! * Twice: after an error all that is under way is sent again. After a crash, also what was delivered since the cursor
-//!   was stored, which is at most [`CURSOR_TIME`] before, and after a proper stop nothing.
+//! * Twice: after an error or a kill all that is under way is sent again. After a power failure, also what was delivered
+//!   since the cursor was stored, which is at most [`CURSOR_TIME`] before, and after a proper stop nothing.
 //! * Errors are repeated for ever, after a pause that doubles up to [`Settings::retry_longest`], with jitter. The log has
 //!   one line when they begin and one when it works again; [`Metrics`] has the last one.
 

@@ -9,7 +9,7 @@
 //! | File | Content |
 //! |---|---|
 //! | `BYTES-LINES.lines` | a segment; the name says how many bytes and lines came before it |
-//! | `cursor` | up to where everything was sent |
+//! | `cursor`, `cursor.latest` | up to where everything was sent |
 //! | `rejected.jsonl` | lines the receiver refused (written by the [`sender`](crate::sender)) |
 //! | `lock` | held by the process that uses the folder |
 //!
@@ -22,7 +22,8 @@
 //! * A position is the number of bytes and of lines since the beginning of time; segments have their first position as
 //!   name. So a cursor or segment that is missing or damaged costs what it held and no more, and it is known how many
 //!   lines that was.
-//! * The cursor is written at most once a second, and it may be behind. After a crash what was sent since is sent again.
+//! * The cursor is noted when a batch is done, and made durable at most once a second. After a kill what was not done
+//!   is sent again, after a power failure also what was done since the cursor was durable.
 //! * A segment of which all is sent is removed, unless it is the one that is being written.
 //!
 //! # Limit

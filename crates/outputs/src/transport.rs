@@ -93,6 +93,14 @@ pub enum Failure {
         /// The receiver asked for this much time.
         after: Option<Duration>,
     },
+    /// The receiver cannot take this batch now, and says so. What was sent before is not concerned.
+    #[error("{reason}")]
+    Busy {
+        /// What, where, why, and what to do.
+        reason: String,
+        /// The receiver asked for this much time.
+        after: Option<Duration>,
+    },
     /// The receiver will not take this batch because of a line in it. What was sent before is not concerned.
     #[error("{reason}")]
     Refused {

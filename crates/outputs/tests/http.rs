@@ -321,6 +321,39 @@ fn what_splunk_never_acknowledges_is_sent_again() {
 }
 
 #[test]
+fn a_busy_splunk_keeps_what_waits_for_its_acknowledgement() {
+    let counts = Mutex::new((0, 0));
+    let server = Server::new(move |_, request| {
+        let (posts, polls) = &mut *counts.lock().unwrap();
+        if request.path == "/services/collector/event" {
+            *posts += 1;
+            return match *posts {
+                3 | 4 => Reply::Status(503, "", r#"{"text":"Server is busy","code":9}"#.to_owned()),
+                n => ok(json!({"code": 0, "ackId": n}).to_string()),
+            };
+        }
+        *polls += 1;
+        let asked: Value = serde_json::from_slice(&request.body).unwrap();
+        let ids = asked["acks"].as_array().unwrap().iter();
+        ok(json!({"acks": ids.map(|id| (id.to_string(), json!(*polls > 4))).collect::<serde_json::Map<_, _>>()})
+            .to_string())
+    });
+    let folder = TempDir::new().unwrap();
+    let patient = |s: &mut hec::Settings| {
+        acknowledged(s);
+        s.acknowledgement.iter_mut().for_each(|a| a.timeout = ms(5000));
+    };
+    let mut caller = Caller::new(remote(folder.path(), hec(&server, patient), None));
+    let metrics = caller.to.metrics();
+    let _watch = Watch::new(metrics.clone());
+    caller.write(50);
+    assert_eq!(all_sent(&metrics).retries, 2);
+    // Batches of 10: the third was refused twice, and nothing else came again.
+    let expected: Vec<usize> = (0..30).chain(20..30).chain(20..50).collect();
+    assert_eq!(events(&server.requests()), lines(expected));
+}
+
+#[test]
 fn stopping_waits_for_acknowledgement() {
     let server = indexer(|polls, _| polls >= 5);
     let folder = TempDir::new().unwrap();

@@ -417,6 +417,43 @@ fn no_field_is_lost() {
 }
 
 #[test]
+fn devices_would_write_their_syslog_so() {
+    let make = |syslog| by_name("fmc-syslog", Dialect::Standard, &Options { syslog, ..options() }).unwrap();
+    let mut event = connection(&[b"http://a/b, c".to_vec(), vec![], b"two\nlines".to_vec(), vec![]]);
+    event.set("firstPacketTimestamp", 1_714_000_700u32).unwrap().set("protocol", 6u8).unwrap();
+    event.set("connectionCounter", 7u16).unwrap();
+    let names: Names<'_> = vec![
+        ("transportProtocol", named("TCP")),
+        ("firewallRuleAction", named("Block with reset")),
+        ("sensor", named("ftd 1")),
+        ("eventSecond", Computed::Uint(1_714_000_787)),
+    ];
+    let begin = line(make(true).as_ref(), &event, &names);
+    let start = "<9>2024-04-24T23:19:47Z ftd_1 : %FTD-1-430002: EventPriority: Low, InstanceID: 0, \
+        FirstPacketSecond: 2024-04-24T23:18:20Z, ConnectionID: 7, AccessControlRuleAction: Block with reset, ";
+    assert!(begin.starts_with(start), "{begin}");
+    assert!(begin.contains(", SrcPort: 40000, DstPort: 443, Protocol: tcp, "), "{begin}");
+    assert!(begin.contains(", URL: http://a/b, c, ") && begin.ends_with(", NetBIOSDomain: two lines"), "{begin}");
+    assert!(!begin.contains("DNSQuery") && !begin.contains("ConnectionDuration"), "{begin}");
+    event.set("lastPacketTimestamp", 1_714_000_705u32).unwrap();
+    let end = line(make(false).as_ref(), &event, &Vec::new());
+    assert!(end.starts_with("%FTD-1-430003: ") && end.contains(", ConnectionDuration: 5, "), "{end}");
+
+    let intrusion = line(make(false).as_ref(), &intrusion(), &vec![("message", named("SLAMMER"))]);
+    assert!(intrusion.starts_with("%FTD-1-430001: ") && intrusion.contains(", Message: SLAMMER"), "{intrusion}");
+    for (record, id) in [(500, "430004"), (502, "430005")] {
+        let line = line(make(false).as_ref(), &Event::new(record).unwrap(), &Vec::new());
+        assert!(line.starts_with(&format!("%FTD-1-{id}: ")), "{line}");
+    }
+    let mut out = Vec::new();
+    let mut bytes = Vec::new();
+    Event::new(112).unwrap().encode(None, &mut bytes);
+    let mut decoder = Decoder::new();
+    let record = decoder.decode(&bytes).unwrap();
+    assert!(!make(false).format(&Resolved { record: &record, computed: &[] }, &mut out), "there is no such message");
+}
+
+#[test]
 fn events_of_old_versions_have_the_keys_of_today() {
     let mut event = Event::new(104).unwrap();
     event

@@ -8,8 +8,13 @@
     reason = "tests may fail loudly; clippy knows only #[test] functions as such"
 )]
 
+pub mod authority;
 pub mod peer;
+pub mod programs;
+pub mod receivers;
 
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -17,7 +22,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
@@ -25,6 +30,50 @@ use tempfile::TempDir;
 
 /// The longest wait for what must come.
 pub const SOON: Duration = Duration::from_secs(60);
+
+/// The command under test: the one that was built with the tests, or what `ESTREAMER_TEST_PROGRAM` names, as a release
+/// build for large runs.
+pub fn program() -> OsString {
+    env::var_os("ESTREAMER_TEST_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_estreamer").into())
+}
+
+/// A number from the environment.
+pub fn number(key: &str) -> Option<u64> {
+    env::var(key).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{key} must be a number, not {text:?}")))
+}
+
+/// A small generator of random numbers.
+pub struct Dice(u64);
+
+impl Dice {
+    /// Dice that fall as `ESTREAMER_TEST_SEED` says, or as they like; the seed is printed.
+    pub fn new(name: &str) -> Dice {
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let seed = number("ESTREAMER_TEST_SEED").unwrap_or(u64::from(clock.subsec_nanos()) | 1);
+        println!("{name}: ESTREAMER_TEST_SEED={seed}");
+        Dice(seed)
+    }
+
+    /// A number from 0 to `limit` - 1.
+    pub fn below(&mut self, limit: u64) -> u64 {
+        // SplitMix64.
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit
+    }
+
+    /// 0, 1 and 2 in random order.
+    pub fn order(&mut self) -> [u8; 3] {
+        let mut order = [0, 1, 2];
+        for i in [2, 1] {
+            let j = usize::try_from(self.below(i as u64 + 1)).unwrap();
+            order.swap(i, j);
+        }
+        order
+    }
+}
 
 /// A temporary folder with the home of a server and whatever belongs to a test.
 pub struct Site {
@@ -55,7 +104,7 @@ impl Site {
 
     /// Runs a command to its end, in this folder.
     pub fn run(&self, arguments: &[&str]) -> Finished {
-        run(Command::new(env!("CARGO_BIN_EXE_estreamer")).args(arguments).current_dir(self.dir.path()), b"")
+        run(Command::new(program()).args(arguments).current_dir(self.dir.path()), b"")
     }
 
     /// Adds a client; gives its PKCS#12 file, which has no password.
@@ -297,12 +346,15 @@ impl Process {
 
     /// The same, with these variables in its environment.
     pub fn start_with(log: &Path, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Process {
+        let variables = variables.iter().copied();
+        Process::spawn(log, Command::new(program()).args(arguments).envs(variables).current_dir(folder))
+    }
+
+    /// Starts another program in the same way.
+    pub fn spawn(log: &Path, command: &mut Command) -> Process {
         let file = File::options().create(true).append(true).open(log).unwrap();
         let begin = usize::try_from(file.metadata().unwrap().len()).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_estreamer"))
-            .args(arguments)
-            .envs(variables.iter().copied())
-            .current_dir(folder)
+        let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
@@ -363,8 +415,17 @@ impl Process {
 
     /// The most memory it ever had, in MiB.
     pub fn peak_memory(&self) -> u64 {
-        let text = self.status("VmHWM:");
-        text.trim_end_matches(" kB").parse::<u64>().unwrap_or_else(|_| panic!("VmHWM is {text:?}")) / 1024
+        self.kilobytes("VmHWM:") / 1024
+    }
+
+    /// The memory it has now, in MiB.
+    pub fn memory(&self) -> u64 {
+        self.kilobytes("VmRSS:") / 1024
+    }
+
+    fn kilobytes(&self, key: &str) -> u64 {
+        let text = self.status(key);
+        text.trim_end_matches(" kB").parse().unwrap_or_else(|_| panic!("{key} {text:?}"))
     }
 
     /// `kill -9`.

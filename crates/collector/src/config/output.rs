@@ -203,7 +203,7 @@ impl Reader<'_> {
 
     /// Format, dialect and options of an output, checked. `chosen`: the file names a dialect.
     fn format(&mut self, entry: &Object<'_>, defaults: &LineFormat, chosen: bool) -> Result<LineFormat, ConfigError> {
-        let wanted = "the name of a format: json, splunk, kvpair, cef, cef2, leef, csv, pretty, base64 or raw";
+        let wanted = "the name of a format: json, splunk, kvpair, cef, cef2, leef, csv, ecs, ocsf, fmc-syslog, pretty, base64 or raw";
         let adapter = self.text(entry, "adapter", wanted)?;
         let mut format = defaults.clone();
         format.name = match adapter.as_str() {

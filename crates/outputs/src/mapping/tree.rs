@@ -162,7 +162,8 @@ impl Compiled for Tree {
         };
         for (place, field) in shape.fields() {
             let silent = mapping.fields.get(field.encore).is_some_and(String::is_empty);
-            if silent || carried.places.contains(&place) {
+            // An inline block has no name; where it can be read it is the main block.
+            if silent || field.name.is_empty() || carried.places.contains(&place) {
                 continue;
             }
             let key = free(cased(Case::Snake, field.name), "_field");
@@ -230,4 +231,32 @@ fn ordered(drafts: Vec<Draft>, last: &[String]) -> Vec<Leaf> {
         Leaf::new(&draft.path, shared, draft.list, draft.sources)
     };
     keyed.into_iter().map(leaf).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_written_in_one_go_and_the_rest_at_the_end() {
+        let draft = |path: &str| Draft {
+            path: path.split('.').map(str::to_owned).collect(),
+            list: false,
+            sources: Sources::default(),
+        };
+        let paths = ["x.y.b", "a.b.c", "d", "a.e", "a.b.f", "x.y.c", "x.y."].map(draft);
+        let leaves = ordered(paths.into(), &["x".to_owned(), "y".to_owned()]);
+        let mut open = Open::default();
+        let mut out = Vec::new();
+        let mut line = Line::new(&mut out, 0).bytes(b"{");
+        for (i, leaf) in leaves.iter().enumerate() {
+            open.pass(leaf);
+            if i != 1 {
+                line = open.key(leaf, line).uint(i as u64);
+            }
+        }
+        open.close(0, line).bytes(b"}").finish();
+        let expected = "{\"a\": {\"b\": {\"c\": 0}, \"e\": 2}, \"d\": 3, \"x\": {\"y\": {\"b\": 4, \"c\": 5, 6}}}\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
 }

@@ -38,6 +38,8 @@ pub(super) struct Worker {
     down: Option<Instant>,
     /// The cursor on disk, and when it was stored.
     stored: (Position, Instant),
+    /// The cursor that was noted last.
+    noted: Position,
     /// The cursor could not be stored; it was said.
     unstored: bool,
     /// Lines put aside that were not spoken of, and when others were.
@@ -62,6 +64,7 @@ impl Worker {
         Worker {
             name: name.to_owned(),
             stored: (shared.cursor(), Instant::now()),
+            noted: shared.cursor(),
             settings: Settings { lines, ..settings },
             shared,
             reader,
@@ -82,6 +85,8 @@ impl Worker {
         loop {
             let end = self.shared.end();
             self.settle();
+            // Before more is under way.
+            self.note();
             let sent = self.ready() && self.send();
             self.connected();
             self.persist(false);
@@ -148,6 +153,11 @@ impl Worker {
             }
             Err(Failure::Again { reason, after }) => {
                 self.again(reason, after);
+                false
+            }
+            Err(Failure::Busy { reason, after }) => {
+                self.reader.seek(batch.start);
+                self.failed(reason, after);
                 false
             }
             Err(Failure::Refused { line, reason }) => {
@@ -255,6 +265,11 @@ impl Worker {
         self.transport.reset();
         self.reader.seek(self.shared.cursor());
         self.alone = false;
+        self.failed(reason, after);
+    }
+
+    /// Something failed: there is a pause before anything is sent.
+    fn failed(&mut self, reason: String, after: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
         let random = RandomState::new().hash_one(self.failures);
         let pause = pause(self.settings.retry_first, self.settings.retry_longest, self.failures, random);
@@ -291,6 +306,18 @@ impl Worker {
             pause = pause.min(deadline.saturating_duration_since(now));
         }
         pause.max(Duration::from_millis(1))
+    }
+
+    /// Notes the cursor when it has moved.
+    fn note(&mut self) {
+        let cursor = self.shared.cursor();
+        if cursor != self.noted {
+            self.noted = cursor;
+            // What is wrong with the disk is told when the cursor is stored.
+            if let Err(error) = self.shared.note() {
+                tracing::debug!(destination = self.name, %error, "the cursor of the spool cannot be noted");
+            }
+        }
     }
 
     /// Stores the cursor when it is time for that.

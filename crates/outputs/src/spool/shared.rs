@@ -140,6 +140,12 @@ impl Shared {
         });
     }
 
+    /// Notes the cursor, so that a process that is killed knows it again. Does nothing after [`leave`](Self::leave).
+    pub(crate) fn note(&self) -> io::Result<()> {
+        let cursor = self.cursor();
+        self.with_files(|folder| cursor::note(folder, cursor)).unwrap_or(Ok(()))
+    }
+
     /// Stores the cursor and removes segments of which everything is done. Does nothing after [`leave`](Self::leave).
     pub(crate) fn persist(&self) -> io::Result<()> {
         let lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);

@@ -241,6 +241,8 @@ impl Transport for Hec {
                 (400, Some(10 | 11)) => again("the receiver wants another channel"),
                 (400, Some(14)) => again("enable indexer acknowledgement for the token, or do not ask for it here"),
                 (400, _) => Err(Failure::Refused { line: received.invalid, reason: failure.to_string() }),
+                // What waits for its acknowledgement still may: sending it again would make a busy receiver busier.
+                (429 | 503, _) => Err(Failure::Busy { reason: failure.to_string(), after: answer.after }),
                 _ => Err(failure),
             };
         }
