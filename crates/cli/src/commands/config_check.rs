@@ -46,6 +46,7 @@ pub(crate) fn run(path: &Path) -> Result<Exit, Failure> {
         self::output(number, output, &config);
     }
     state(&config, &mut report);
+    metrics(&config);
     log(&config);
     for notice in &config.notices {
         say("note", notice);
@@ -161,6 +162,9 @@ fn selection(config: &Config) {
     if !selection.exclude.is_empty() {
         say("", &format!("never written: types {}", list(&selection.exclude)));
     }
+    if config.event_uids {
+        say("", "each has an id that stays the same");
+    }
     if let Some(filter) = &config.filter {
         say("filter", &filter.to_string());
     }
@@ -269,6 +273,13 @@ fn state(config: &Config, report: &mut Report) {
         if instance.cache().exists() {
             say("", &format!("{} is not read: names come again from the server", instance.cache().display()));
         }
+    }
+}
+
+fn metrics(config: &Config) {
+    if let Some(address) = config.monitor.listen {
+        let who = if address.ip().is_loopback() { "" } else { ", for everybody who reaches this machine" };
+        say("metrics", &format!("http://{address}/metrics{who}"));
     }
 }
 

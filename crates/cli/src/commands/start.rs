@@ -6,7 +6,7 @@ use super::stop;
 use crate::arguments::{Restart, Start};
 use crate::exit::{Exit, Failure, say};
 use crate::service::{pid, status};
-use collector::config::{Config, Instance};
+use collector::config::{Config, Instance, Secret};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -25,11 +25,20 @@ pub(crate) fn run(arguments: &Start) -> Result<Exit, Failure> {
         say(format_args!("{command} is already running."));
         return Ok(Exit::Done);
     }
-    // The child has no terminal to ask at.
+    // The child has no terminal to ask at. What is in the file or in the environment it finds there itself.
+    let known: Vec<bool> = config.servers.iter().map(|server| server.password.is_some()).collect();
     unlock(&mut config)?;
+    let typed = config.servers.iter().zip(known).filter(|(_, known)| !known);
+    let mut typed = typed.filter_map(|(server, _)| server.password.as_ref());
+    let asked = typed.next();
+    if typed.any(|other| asked.is_some_and(|asked| asked.0 != other.0)) {
+        return Err(Failure::new(
+            "the PKCS#12 files have different passwords: write each into the configuration, beside its pkcs12Filepath",
+        ));
+    }
     print!("Starting \"{command}\". ");
     std::io::stdout().flush()?;
-    let mut child = spawn(&path, &config, &instance)?;
+    let mut child = spawn(&path, &config, asked, &instance)?;
     match up(&mut child, &instance, Duration::from_secs(arguments.wait)) {
         Err(failure) => {
             // What eNcore prints for a service that is not there.
@@ -52,15 +61,14 @@ pub(crate) fn again(arguments: &Restart) -> Result<Exit, Failure> {
     run(&arguments.start)
 }
 
-fn spawn(path: &Path, config: &Config, instance: &Instance) -> Result<Child, Failure> {
+fn spawn(path: &Path, config: &Config, asked: Option<&Secret>, instance: &Instance) -> Result<Child, Failure> {
     // What it says before its log is open must not be lost; nobody reads a pipe later on.
     let early = instance.early();
     let out = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&early);
     let out = out.map_err(|e| Failure::new(format!("{} cannot be written: {e}", early.display())))?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("collect").arg("--detached").arg("--config").arg(path);
-    // What was asked for, or came from the environment: the rest is in the file.
-    if let Some(password) = config.servers.iter().find_map(|s| s.password.as_ref()) {
+    if let Some(password) = asked {
         command.env("ESTREAMER_PASSWORD", &password.0);
     }
     let folder = std::path::absolute(&config.folder)?;

@@ -113,6 +113,11 @@ mod tests {
         let mut encore = std::process::Command::new("sh");
         let mut encore = encore.args(script).stdin(std::process::Stdio::piped()).spawn().unwrap();
         std::fs::write(&path, encore.id().to_string()).unwrap();
+        // A process that was just begun has no arguments for a moment.
+        let begun = std::time::Instant::now();
+        while !is_encore(encore.id()) && begun.elapsed() < std::time::Duration::from_secs(60) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
         let error = PidFile::take(&path).unwrap_err().to_string();
         assert!(error.contains("eNcore is still running") && error.contains(&encore.id().to_string()), "{error}");
         drop(encore.stdin.take());
