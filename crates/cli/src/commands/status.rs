@@ -56,7 +56,9 @@ fn words(instance: &Instance, number: Option<Option<u32>>) -> Vec<String> {
         if let Some(second) = count("bookmark").filter(|second| *second > 0) {
             let second = i64::try_from(second).unwrap_or(i64::MAX);
             let lag = match number {
-                Some(_) => format!(", {} s behind the clock", (jiff::Timestamp::now().as_second() - second).max(0)),
+                Some(_) => {
+                    format!(", the newest event is {} s old", (jiff::Timestamp::now().as_second() - second).max(0))
+                }
                 None => String::new(),
             };
             lines.push(format!("bookmark {second} ({}){lag}", pki::time_text(second)));
