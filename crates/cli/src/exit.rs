@@ -1,6 +1,7 @@
 //! Exit codes and what a failed command says.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// How a command ends. The numbers are documented in `--help` and in the manual.
@@ -52,4 +53,9 @@ impl<E: std::error::Error> From<E> for Failure {
         }
         Failure(text)
     }
+}
+
+/// Prints a line. Whoever reads it may have seen enough and gone: no fault of the command.
+pub(crate) fn say(line: impl fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

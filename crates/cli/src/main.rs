@@ -5,6 +5,7 @@ mod commands;
 mod exit;
 mod live;
 mod logging;
+mod service;
 
 use clap::Parser;
 use std::process::ExitCode;

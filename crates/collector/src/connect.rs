@@ -1,10 +1,10 @@
 //! Opening a connection, and saying in words why it could not be opened.
 
-use crate::config::Server;
+use crate::config::{Instance, Server};
+use crate::credentials;
 use pki::client_tls::{PinFile, ServerTrust, TlsVersions};
 use rustls::ClientConfig;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -18,6 +18,9 @@ pub enum ConnectError {
     /// The PKCS#12 file is not there, cannot be opened or is of no use.
     #[error("{0}")]
     Certificate(String),
+    /// The PKCS#12 file needs a password, or another one.
+    #[error("{0}")]
+    Password(String),
     /// The name has no address.
     #[error("the name {host} cannot be resolved: {source}. Check the spelling and the DNS of this machine")]
     Name {
@@ -64,41 +67,24 @@ pub enum ConnectError {
     },
 }
 
-/// Opens the PKCS#12 file and makes the TLS configuration: the server is verified by the authorities in the file; without
-/// any, the certificate it shows first is remembered in `pin_file` and must stay the same.
-pub fn tls(server: &Server, pin_file: &Path) -> Result<Arc<ClientConfig>, ConnectError> {
-    let path = &server.pkcs12;
-    let failed = |error: pki::Error| {
-        let hint = match error.root() {
-            pki::Error::PasswordNeeded | pki::Error::WrongPassword => {
-                ". It goes into \"password\" beside pkcs12Filepath, or into the environment variable ESTREAMER_PASSWORD"
-            }
-            _ => "",
-        };
-        ConnectError::Certificate(format!("{}{hint}", error.in_file(path)))
-    };
-    let bytes = pki::files::read_bounded(path, pki::files::MAX_FILE).map_err(|error| {
-        if path.exists() {
-            return ConnectError::Certificate(error.to_string());
-        }
-        ConnectError::Certificate(format!(
-            "the PKCS#12 file {} does not exist. Download it from the management center (System > Integration > eStreamer) or \
-             make it with `estreamer clients add`, and name it in pkcs12Filepath",
-            path.display()
-        ))
-    })?;
-    let bundle = pki::Bundle::from_pkcs12(&bytes, server.password.as_ref().map(|s| s.0.as_str())).map_err(failed)?;
-    let trust = if bundle.authorities.is_empty() {
+/// Makes the TLS configuration of the client's certificate: the server is verified by the authorities that came with it;
+/// without any, the certificate it shows first is remembered and must stay the same.
+pub fn tls(server: &Server, instance: &Instance) -> Result<Arc<ClientConfig>, ConnectError> {
+    let credentials = credentials::load(server, instance)?;
+    let path = credentials.source.path();
+    let trust = if credentials.bundle.authorities.is_empty() {
+        let pin = instance.pin();
         tracing::warn!(
             "{} holds no authority: the certificate the server shows first is trusted and remembered in {}",
             path.display(),
-            pin_file.display()
+            pin.display()
         );
-        ServerTrust::FirstSeen(Arc::new(PinFile::new(pin_file)))
+        ServerTrust::FirstSeen(Arc::new(PinFile::new(pin)))
     } else {
         ServerTrust::Authorities
     };
-    pki::client_tls::client_config(&bundle, trust, TlsVersions::From12).map_err(failed)
+    let config = pki::client_tls::client_config(&credentials.bundle, trust, TlsVersions::From12);
+    config.map_err(|error| ConnectError::Certificate(error.in_file(path).to_string()))
 }
 
 /// Connects: every address of the name in turn, TCP and TLS together within `timeout` for each.

@@ -138,6 +138,7 @@ impl Delivery {
     /// Delivers until the workers are gone. While a destination fails it tries again for ever, unless `stop` is set.
     pub fn run(mut self, results: &Receiver<Formatted>, stop: &AtomicBool) -> Result<(), DeliveryError> {
         loop {
+            self.status.beats.add(1);
             let wait = if self.since.is_some() { IDLE } else { Duration::from_secs(1) };
             match results.recv_timeout(wait) {
                 Ok(batch) => {
@@ -317,6 +318,7 @@ impl Delivery {
     ) -> Result<(), DeliveryError> {
         let mut tried = false;
         loop {
+            self.status.beats.add(1);
             let Some((_, destination)) = self.destinations.get_mut(i) else { return Ok(()) };
             match action(destination.as_mut()) {
                 Ok(()) => {
@@ -360,6 +362,7 @@ fn failing(
             records: status.pending(),
         });
     }
+    status.waits.add(1);
     std::thread::sleep(RETRY);
     Ok(())
 }

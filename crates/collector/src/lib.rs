@@ -16,11 +16,16 @@
 //! * [`run`] does all that for ever, with reconnection, for any number of management centers at once; [`twins`] delivers
 //!   once what several members of a high-availability set send.
 //! * [`stats`] counts what became of every record; [`telemetry`] tells it to Prometheus and whoever asks by HTTP.
+//! * [`credentials`] and [`encore`] take over what eNcore left: certificate, key and bookmark. [`alive`] tells whether all
+//!   of it is still at work.
 
+pub mod alive;
 pub mod checkpoint;
 pub mod config;
 pub mod connect;
+pub mod credentials;
 pub mod deliver;
+pub mod encore;
 pub mod filter;
 pub mod intake;
 mod monitor;

@@ -22,7 +22,7 @@ pub(crate) fn run(status: &Status, monitor: &Monitor, stop: &AtomicBool) {
         next += monitor.period;
         for stats in &status.sources {
             let name = if status.sources.len() > 1 { format!(" ({})", stats.name) } else { String::new() };
-            tracing::info!("{}{name}", line(stats, monitor, status.started.elapsed()));
+            tracing::info!(target: "Monitor", "{}{name}", line(stats, monitor, status.started.elapsed()));
             if let Some(silent) = stats.silent().filter(|s| *s > monitor.period.max(SILENCE))
                 && stats.state() == State::Running
             {
@@ -67,7 +67,7 @@ mod tests {
         let stats = Stats::new("fmc");
         stats.delivered.add(50);
         stats.second.store(1_714_000_005, Ordering::Relaxed);
-        let mut monitor = Monitor { period: Duration::from_secs(120), handled: true, bookmark: false };
+        let mut monitor = Monitor { handled: true, bookmark: false, ..Monitor::default() };
         let text = |monitor: &Monitor| line(&stats, monitor, Duration::from_secs(120));
         assert_eq!(text(&monitor), "Starting. 50 handled; average rate 0.42 ev/sec; ");
         monitor.bookmark = true;

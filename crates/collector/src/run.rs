@@ -121,22 +121,20 @@ impl Collector {
     pub fn start_with(config: Config, extra: Vec<ExtraOutput>) -> Result<Collector, RunError> {
         let stop: Arc<AtomicBool> = Arc::default();
         // A certificate that is of no use is told before anything is opened.
-        let tls = |server: &Server| connect::tls(server, &config.pin_file(server));
+        let tls = |server: &Server| connect::tls(server, &config.instance_of(server));
         let tls: Vec<Arc<ClientConfig>> = config.servers.iter().map(tls).collect::<Result<_, _>>()?;
         let listen = |address| Web::bind(address).map_err(|source| RunError::Listen { address, source });
-        let web = config.listen.map(listen).transpose()?;
+        let web = config.monitor.listen.map(listen).transpose()?;
         let (checkpoint, mut resume) = Checkpoint::open(&config.state_file())?;
+        crate::encore::take_over(&config, &mut resume);
         let mut parts = outputs(&config, &resume)?;
         for output in extra {
             parts.stats.push(Arc::new(OutputStats::new(&output.name, "", None)));
             parts.destinations.push((output.name, output.destination));
             parts.formats.push(Lines { format: output.format, filter: None, naming: Naming::Ours });
         }
-        let status = Arc::new(Status {
-            started: Instant::now(),
-            sources: config.servers.iter().map(|s| Arc::new(Stats::new(&s.name()))).collect(),
-            outputs: parts.stats,
-        });
+        let counters = config.servers.iter().map(|s| Arc::new(Stats::new(&s.name()))).collect();
+        let status = Arc::new(Status::new(counters, parts.stats));
         let plan = Arc::new(Plan {
             formats: parts.formats,
             selection: config.selection.clone(),
@@ -375,6 +373,7 @@ impl Reader {
                 return;
             }
         };
+        runtime.spawn(crate::alive::beat(self.stats.clone()));
         runtime.block_on(self.connections());
         self.intake.flush();
         // The queue may be full; delivery is still at work, or gone, and then nobody waits for these.
@@ -554,7 +553,7 @@ pub fn probe(config: &Config, server: &Server) -> Result<Probe, String> {
 }
 
 async fn probe_async(config: &Config, server: &Server) -> Result<Probe, String> {
-    let tls = connect::tls(server, &config.pin_file(server)).map_err(|e| e.to_string())?;
+    let tls = connect::tls(server, &config.instance_of(server)).map_err(|e| e.to_string())?;
     let mut stream = connect::open(server, tls, config.connect_timeout).await.map_err(|e| e.to_string())?;
     let (tcp, connection) = stream.get_ref();
     let address = tcp.peer_addr().map_err(|e| e.to_string())?;

@@ -18,9 +18,18 @@ pub struct Status {
     pub sources: Vec<Arc<Stats>>,
     /// One for each output, in the order of the configuration.
     pub outputs: Vec<Arc<OutputStats>>,
+    /// Beats of delivery.
+    pub beats: Counter,
+    /// Attempts at an output or state file that fails.
+    pub waits: Counter,
 }
 
 impl Status {
+    /// Counters at 0.
+    pub fn new(sources: Vec<Arc<Stats>>, outputs: Vec<Arc<OutputStats>>) -> Self {
+        Status { started: Instant::now(), sources, outputs, beats: Counter::default(), waits: Counter::default() }
+    }
+
     /// The sum of a counter over all sources.
     pub fn sum(&self, counter: impl Fn(&Stats) -> &Counter) -> u64 {
         self.sources.iter().map(|s| counter(s).value()).sum()
@@ -72,6 +81,8 @@ pub struct Stats {
     asked: AtomicU64,
     /// Unix milliseconds at which something was read last; 0 before that.
     heard: AtomicU64,
+    /// Beats of the thread that reads the connection.
+    pub beats: Counter,
     state: Mutex<State>,
 }
 

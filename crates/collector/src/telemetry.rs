@@ -185,14 +185,10 @@ mod tests {
     use super::*;
     use crate::stats::OutputStats;
     use std::sync::Arc;
-    use std::time::Instant;
 
     fn status() -> Status {
-        Status {
-            started: Instant::now(),
-            sources: vec![Arc::new(Stats::new("a\"b"))],
-            outputs: vec![Arc::new(OutputStats::new("relfile:///x", "json", None))],
-        }
+        let output = Arc::new(OutputStats::new("relfile:///x", "json", None));
+        Status::new(vec![Arc::new(Stats::new("a\"b"))], vec![output])
     }
 
     #[test]

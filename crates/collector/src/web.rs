@@ -121,15 +121,10 @@ mod tests {
     use super::*;
     use crate::stats::{State, Stats};
     use std::io::{Read, Write};
-    use std::time::Instant;
 
     #[test]
     fn pages_are_answered_and_nothing_else() {
-        let status = Arc::new(Status {
-            started: Instant::now(),
-            sources: vec![Arc::new(Stats::new("fmc"))],
-            outputs: Vec::new(),
-        });
+        let status = Arc::new(Status::new(vec![Arc::new(Stats::new("fmc"))], Vec::new()));
         let stop = AtomicBool::new(false);
         let web = Web::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = web.listener.local_addr().unwrap();

@@ -11,7 +11,6 @@ use proptest::prelude::*;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 /// A file in memory. Like those on disk, it is cut off at its last state when it is opened again, and takes only so many
 /// lines between two checkpoints.
@@ -88,11 +87,10 @@ fn run(state: &Path, lines: &Arc<Mutex<Vec<u8>>>, events: &[Vec<Vec<u8>>], turns
     let memory = Memory::open(lines, resume.destinations.get("memory").map(String::as_str), limit, life);
     let sources = NAMES.iter().enumerate().map(|(i, key)| Source { key: (*key).into(), member: Some((0, i)) });
     let twins = Twins::new(2, Limits::default(), resume.seen.remove("pair").unwrap_or_default());
-    let status = Arc::new(Status {
-        started: Instant::now(),
-        sources: NAMES.iter().map(|name| Arc::new(Stats::new(name))).collect(),
-        outputs: vec![Arc::new(OutputStats::new("memory", "test", None))],
-    });
+    let status = Arc::new(Status::new(
+        NAMES.iter().map(|name| Arc::new(Stats::new(name))).collect(),
+        vec![Arc::new(OutputStats::new("memory", "test", None))],
+    ));
     let (done, results) = crossbeam_channel::unbounded();
     let (used, _spare) = crossbeam_channel::bounded(1);
     let mut sequences = [0; 2];

@@ -20,6 +20,7 @@
 //! Two collectors must not share folder and name: each would take the complete files of the other for its own.
 
 mod compress;
+mod expired;
 mod folder;
 mod keeper;
 mod metrics;
@@ -27,6 +28,7 @@ mod names;
 mod os;
 mod settings;
 
+pub use expired::expired;
 pub use metrics::Metrics;
 pub use settings::{Compression, Retention, Settings};
 

@@ -5,7 +5,10 @@ use wire::message::MessageType;
 
 /// One line a record: base64 (RFC 4648, padded) of its bytes, record header included.
 #[derive(Debug)]
-pub(crate) struct Base64;
+pub(crate) struct Base64 {
+    /// The whole message, as [`Raw`] writes it.
+    pub(crate) messages: bool,
+}
 
 /// The messages of a stream back to back, each with its header (version 1, type 4, length). There are no line ends: such
 /// a file is a capture and can be decoded and replayed.
@@ -14,7 +17,15 @@ pub(crate) struct Raw;
 
 impl Format for Base64 {
     fn format(&self, event: &Resolved<'_>, out: &mut Vec<u8>) -> bool {
-        base64(event.record.bytes(), out);
+        if self.messages {
+            let mut message = Vec::with_capacity(8 + event.record.bytes().len());
+            if !Raw.format(event, &mut message) {
+                return false;
+            }
+            base64(&message, out);
+        } else {
+            base64(event.record.bytes(), out);
+        }
         out.push(b'\n');
         true
     }

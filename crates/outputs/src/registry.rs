@@ -39,6 +39,8 @@ pub struct Options {
     pub delimiter: char,
     /// Which records a CSV file has: one of [`csv_sets`].
     pub csv: String,
+    /// base64: whole messages, with their header, instead of records.
+    pub passthru: bool,
 }
 
 impl Default for Options {
@@ -53,6 +55,7 @@ impl Default for Options {
             extended: false,
             delimiter: '\t',
             csv: "intrusion".into(),
+            passthru: false,
         }
     }
 }
@@ -192,7 +195,7 @@ pub fn by_name(name: &str, dialect: Dialect, options: &Options) -> Result<Box<dy
         ("fmc-syslog", _) => return no("fmc-syslog", "eNcore has no such lines", &["standard"]),
         ("pretty", Dialect::Encore3 | Dialect::Standard) => Box::new(Pretty::new()),
         ("pretty", _) => return no("pretty", "eNcore 5's pretty fails at every event", &["encore-3", "standard"]),
-        ("base64", Dialect::Standard) => Box::new(Base64),
+        ("base64", Dialect::Standard) => Box::new(Base64 { messages: options.passthru }),
         ("base64", _) => return no("base64", "eNcore's base64 is a pickled Python object", &["standard"]),
         ("raw", Dialect::Standard) => Box::new(Raw),
         ("raw", _) => return no("raw", "eNcore's binary is a pickled Python object", &["standard"]),

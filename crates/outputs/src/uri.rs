@@ -44,7 +44,7 @@ pub enum UriError {
         scheme: String,
     },
     /// Something nobody knows. (eNcore takes it for `stdout`.)
-    #[error("{uri}: {scheme} is unknown; use file, relfile, scp or stdout")]
+    #[error("{uri}: {scheme} is unknown; use file, relfile, scp, stdout, tcp, udp, tls, http or https")]
     Unknown {
         /// The URI.
         uri: String,
@@ -172,7 +172,10 @@ mod tests {
             text("tcp://10.0.0.1:514"),
             "tcp://10.0.0.1:514: tcp is not available yet; use file, relfile, scp or stdout"
         );
-        assert_eq!(text("kafka://x"), "kafka://x: kafka is unknown; use file, relfile, scp or stdout");
+        assert_eq!(
+            text("kafka://x"),
+            "kafka://x: kafka is unknown; use file, relfile, scp, stdout, tcp, udp, tls, http or https"
+        );
         assert_eq!(
             text("file://var/log/x"),
             "file://var/log/x: var stands where a host would be; write file:///var/log/x"

@@ -34,7 +34,7 @@ const SHOWN: u64 = 500;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) fn run(arguments: &Demo) -> Result<Exit, Failure> {
-    logging::start("warn", None)?;
+    logging::start("warn");
     let stop = stop_flag()?;
     let temporary = tempfile::Builder::new().prefix("estreamer-demo-").tempdir()?;
     let data = fresh_folder()?;

@@ -1,19 +1,30 @@
 //! One file a command.
 
+mod archive;
+mod clean;
 mod clients;
 mod collect;
+mod config_check;
+mod config_init;
+mod configure;
 mod decode;
 mod demo;
 mod init;
+mod place;
+mod presets;
 mod schema;
 mod sensor;
 mod server;
+mod setup;
 mod ssl_test;
+mod start;
+mod status;
+mod stop;
 mod test;
 
 pub(crate) use ssl_test::spelled;
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, Config, Operation};
 use crate::exit::{Exit, Failure};
 use clap::CommandFactory;
 
@@ -25,8 +36,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Server(server) => server::run(&server),
         Command::Clients(clients) => clients::run(&clients),
         Command::Sensor(sensor) => sensor::run(&sensor),
-        Command::Collect(collect) => collect::run(&collect),
-        Command::Test(test) => test::run(&test),
+        Command::Operation(operation) => operate(operation),
         Command::SslTest(ssl_test) => ssl_test::run(&ssl_test),
         Command::Decode(decode) => decode::run(&decode),
         Command::Schema(schema) => schema::run(&schema),
@@ -34,6 +44,23 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
             clap_complete::generate(shell, &mut Arguments::command(), "estreamer", &mut std::io::stdout());
             Ok(Exit::Done)
         }
+    }
+}
+
+fn operate(operation: Operation) -> Result<Exit, Failure> {
+    match operation {
+        Operation::Collect(collect) => collect::run(&collect),
+        Operation::Test(test) => test::run(&test),
+        Operation::Start(start) => start::run(&start),
+        Operation::Stop(stop) => stop::run(&stop),
+        Operation::Restart(restart) => start::again(&restart),
+        Operation::Status(status) => status::run(&status),
+        Operation::Setup(setup) => setup::run(&setup),
+        Operation::Clean(clean) => clean::run(&clean),
+        Operation::Archive(archive) => archive::run(&archive),
+        Operation::Config(Config::Check { file }) => config_check::run(&file),
+        Operation::Config(Config::Init(init)) => config_init::run(&init),
+        Operation::Configure(configure) => configure::run(&configure),
     }
 }
 

@@ -10,7 +10,7 @@ use server::Home;
 use std::num::NonZeroU32;
 
 pub(crate) fn run(arguments: &Sensor) -> Result<Exit, Failure> {
-    logging::start("info", None)?;
+    logging::start("info");
     match arguments {
         Sensor::Unified2(arguments) => unified2(arguments),
         Sensor::Simulate(arguments) => simulate(arguments),

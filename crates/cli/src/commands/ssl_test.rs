@@ -63,7 +63,7 @@ fn spell(argument: &str) -> Option<String> {
 
 pub(crate) fn run(arguments: &SslTest) -> Result<Exit, Failure> {
     check(arguments);
-    logging::start(if arguments.verbose { "info,client=debug" } else { "warn" }, None)?;
+    logging::start(if arguments.verbose { "info,client=debug" } else { "warn" });
     let stop = stop_flag()?;
     let pkcs12 = match &arguments.pkcs12 {
         Some(path) => path.clone(),

@@ -1,12 +1,16 @@
 //! `estreamer test`: connect, request, read the first answer, explain any failure.
 
-use super::collect::load;
-use crate::arguments::Test;
+use super::collect::{unlock, with_environment};
+use crate::arguments::OfConfig;
 use crate::exit::{Exit, Failure};
+use collector::config::Config;
 use collector::run::Probe;
 
-pub(crate) fn run(arguments: &Test) -> Result<Exit, Failure> {
-    let config = load(&arguments.config)?;
+pub(crate) fn run(arguments: &OfConfig) -> Result<Exit, Failure> {
+    // Also before it is enabled.
+    let mut config = Config::examine(&arguments.config)?;
+    with_environment(&mut config);
+    unlock(&mut config)?;
     for warning in &config.warnings {
         eprintln!("warning: {warning}");
     }

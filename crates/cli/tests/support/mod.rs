@@ -165,6 +165,7 @@ pub struct Collector {
 pub fn configuration(address: SocketAddr, pkcs12: &Path) -> Value {
     json!({
         "start": 0,
+        "dialect": "standard",
         "logging": {"level": "INFO"},
         "subscription": {
             "servers": [{"host": address.ip().to_string(), "port": address.port(), "pkcs12Filepath": pkcs12}],
@@ -340,7 +341,13 @@ pub struct Process {
 impl Process {
     /// Starts the command; its output is appended to `log`.
     pub fn start(log: &Path, folder: &Path, arguments: &[&str]) -> Process {
-        Process::spawn(log, Command::new(program()).args(arguments).current_dir(folder))
+        Process::start_with(log, folder, arguments, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub fn start_with(log: &Path, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Process {
+        let mut command = Command::new(program());
+        Process::spawn(log, command.args(arguments).envs(variables.iter().copied()).current_dir(folder))
     }
 
     /// Starts another program in the same way.

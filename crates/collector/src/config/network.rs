@@ -1,5 +1,6 @@
 //! Outputs that go over the network: `tcp`, `udp`, `tls`, `http` and `https` URIs and their options.
 
+use super::fork::{self, Fork};
 use super::{ConfigError, Object, Reader};
 use outputs::sender;
 use outputs::spool::Overflow;
@@ -108,7 +109,7 @@ impl Reader<'_> {
         let of_scheme: Vec<&str> = match scheme.as_str() {
             "tcp" | "udp" => SYSLOG.to_vec(),
             "tls" => SYSLOG.into_iter().chain(TLS).collect(),
-            _ => HTTP.into_iter().chain(TLS).collect(),
+            _ => HTTP.into_iter().chain(TLS).chain(fork::KEYS).collect(),
         };
         // eNcore's options of files say nothing here; it took them and ignored them.
         let ignored = ["rotate", "maxLogs"];
@@ -133,7 +134,10 @@ impl Reader<'_> {
                     Carrier::Stream(settings)
                 }
             }
-            _ => self.post(&options, uri, folder)?,
+            _ => {
+                let fork = self.fork(&options, uri);
+                self.post(&options, uri, folder, fork)?
+            }
         };
         // A mistake in the settings is told now, not when the first line is to be sent.
         carrier.make().map_err(|source| self.setup(&stream.key("uri"), source))?;
@@ -219,8 +223,8 @@ impl Reader<'_> {
         Ok(tls::Settings { authorities: file("caFile")?, server_name, client })
     }
 
-    fn post(&self, options: &Object<'_>, uri: &str, folder: &Path) -> Result<Carrier, ConfigError> {
-        let mut http = http::Settings::new(uri);
+    fn post(&self, options: &Object<'_>, uri: &str, folder: &Path, fork: Option<Fork>) -> Result<Carrier, ConfigError> {
+        let mut http = http::Settings::new(fork.as_ref().map_or(uri, |fork| &fork.url));
         http.tls = self.tls(options, folder)?;
         http.gzip = self.flag(options, "gzip", false)?;
         http.proxy = self.secret(options, "proxy")?;
@@ -240,7 +244,10 @@ impl Reader<'_> {
         let user = text("username", "a user name")?;
         let password = self.secret(options, "password")?;
         let kinds = "hec (Splunk), elasticsearch (and OpenSearch) or ndjson (lines as they are)";
-        let kind = self.text(options, "type", kinds)?;
+        let kind = match &fork {
+            Some(fork) => fork.kind.to_owned(),
+            None => self.text(options, "type", kinds)?,
+        };
         http.credentials = match (token, key, user) {
             (Some(token), ..) if kind == "hec" => Credentials::Splunk(token),
             (Some(token), ..) => Credentials::Bearer(token),
@@ -266,6 +273,7 @@ impl Reader<'_> {
             }
             "elasticsearch" => {
                 let index = text("index", "the name of an index, %Y.%m.%d for the day")?;
+                let index = index.or(fork.and_then(|fork| fork.index));
                 Carrier::Elastic(elastic::Settings {
                     http,
                     index: index.unwrap_or_else(|| "estreamer-%Y.%m.%d".to_owned()),
@@ -345,6 +353,18 @@ mod tests {
         assert!(matches!(network("https://es:9200", bulk).carrier, Carrier::Elastic(s) if s.index == "fw-%Y.%m"));
         let post = r#"{"type": "ndjson", "headers": {"X-Key": "k"}, "gzip": true}"#;
         assert!(matches!(network("http://es:9200/in", post).carrier, Carrier::Post(s) if s.http.gzip));
+    }
+
+    #[test]
+    fn options_of_the_fork_are_mapped() {
+        let bulk = r#"{"path": "/_bulk", "httpMethod": "POST", "headers": {"Content-Type": "application/x-ndjson"},
+                       "extraData": "{\"index\": {\"_index\": \"fmc-%Y.%m.%d\"}}", "Loglevel": "ERROR"}"#;
+        let Carrier::Elastic(settings) = network("http://elk:9200", bulk).carrier else { panic!() };
+        assert_eq!((settings.index.as_str(), settings.http.url.as_str()), ("fmc-%Y.%m.%d", "http://elk:9200"));
+        let config = parse("http://in:80", r#"{"path": "/in", "httpMethod": "PUT", "extraData": "x"}"#).unwrap();
+        assert!(config.warnings[0].contains("httpMethod is PUT") && config.warnings[1].contains("extraData"));
+        let Carrier::Post(settings) = network("http://in:80", r#"{"path": "/in"}"#).carrier else { panic!() };
+        assert_eq!(settings.http.url, "http://in:80/in");
     }
 
     #[test]

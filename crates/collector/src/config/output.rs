@@ -3,24 +3,10 @@
 use super::network::is_network;
 use super::{ConfigError, LineFormat, Object, Output, Place, Reader};
 use crate::filter::Filter;
-use outputs::{Clock, Dialect, Options, PacketEncoding, Settings, Target};
+use outputs::{Clock, Dialect, FormatError, Options, PacketEncoding, Settings, Target};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// A URI without the password it may hold.
-fn without_password(uri: &str) -> String {
-    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    match authority.rsplit_once('@') {
-        Some((user, host)) if user.contains(':') => {
-            let user = user.split(':').next().unwrap_or_default();
-            let rest = rest.get(authority.len()..).unwrap_or_default();
-            format!("{scheme}://{user}@{host}{rest}")
-        }
-        _ => uri.to_owned(),
-    }
-}
 
 /// The name of this machine.
 fn host_name() -> String {
@@ -46,11 +32,11 @@ impl Reader<'_> {
             let place = format!("{key}[{i}]");
             let map = entry.as_object().ok_or_else(|| self.wrong(&place, entry, wanted))?;
             let entry = Object { map, place };
-            self.known(&entry, &["name", "adapter", "enabled", "passthru", "stream", "filter", "dialect", "format"]);
+            self.known(&entry, &["adapter", "enabled", "passthru", "stream", "filter", "dialect", "format"]);
             if !self.flag(&entry, "enabled", true)? {
                 continue;
             }
-            let format = self.format(&entry, &defaults)?;
+            let format = self.format(&entry, &defaults, root.value("dialect").is_some())?;
             let stream = self.section(&entry, "stream", "where the lines go: {\"uri\": …}")?;
             self.known(&stream, &["uri", "options"]);
             let uri = self.text(
@@ -58,6 +44,14 @@ impl Reader<'_> {
                 "uri",
                 "a stream URI, for example relfile:///data/json/encore.{0}.json or stdout://",
             )?;
+            if uri.contains("{host}") || uri.contains("{port}") {
+                return Err(self.wrong(
+                    &stream.key("uri"),
+                    &Value::from(uri),
+                    "the receiver's address where the placeholders are, for example udp://192.0.2.20:514. `estreamer \
+                     configure FILE --stream0 URI` sets it for the first outputter",
+                ));
+            }
             // The state of an output is found by its URI.
             if outputs.iter().any(|o: &Output| o.uri == uri) {
                 return Err(self.wrong(
@@ -67,7 +61,7 @@ impl Reader<'_> {
                 ));
             }
             let filter = self.filter(&entry)?;
-            let name = self.label(&entry, "name")?.unwrap_or_else(|| without_password(&uri));
+            let name = self.label(&entry, "name")?.unwrap_or_else(|| super::document::without_user(&uri));
             if outputs.iter().any(|o: &Output| o.name == name) {
                 self.warnings.push(format!("{} is {name}, as that of another outputter", entry.key("name")));
             }
@@ -151,23 +145,41 @@ impl Reader<'_> {
     }
 
     /// What holds for the formats of all outputs.
-    fn defaults(&self, root: &Object<'_>) -> Result<LineFormat, ConfigError> {
+    fn defaults(&mut self, root: &Object<'_>) -> Result<LineFormat, ConfigError> {
         // A file without this key is one of eNcore's.
         let dialect = self.dialect(root)?.unwrap_or(Dialect::Encore5);
         let mut options = Options { host: host_name(), ..Options::default() };
+        options.packets = self.packets(root)?;
         if let Some(subscription) = self.optional_section(root, "subscription")?
             && let Some(records) = self.optional_section(&subscription, "records")?
         {
-            options.packets = match records.value("packetEncoding") {
-                None => PacketEncoding::Hex,
-                Some(Value::String(text)) if text == "hex" => PacketEncoding::Hex,
-                Some(Value::String(text)) if text == "ascii" => PacketEncoding::Ascii,
-                Some(Value::String(text)) if text == "utf-8" => PacketEncoding::Utf8,
-                Some(other) => return Err(self.wrong(&records.key("packetEncoding"), other, "hex, ascii or utf-8")),
-            };
             options.original_packet = self.flag(&records, "includeOriginalPacket", true)?;
         }
         Ok(LineFormat { name: String::new(), dialect, options })
+    }
+
+    /// How payloads of packets are printed; a relative of eNcore has the key at the top.
+    fn packets(&mut self, root: &Object<'_>) -> Result<PacketEncoding, ConfigError> {
+        let mut found = root.value("packetEncoding").map(|value| (root.key("packetEncoding"), value));
+        if let Some(subscription) = self.optional_section(root, "subscription")?
+            && let Some(records) = self.optional_section(&subscription, "records")?
+            && let Some(value) = records.value("packetEncoding")
+        {
+            found = Some((records.key("packetEncoding"), value));
+        }
+        let Some((key, value)) = found else { return Ok(PacketEncoding::Hex) };
+        Ok(match value.as_str().map(str::to_ascii_lowercase).as_deref() {
+            Some("hex") => PacketEncoding::Hex,
+            Some("ascii") => PacketEncoding::Ascii,
+            Some("utf-8" | "utf8") => PacketEncoding::Utf8,
+            // Any other text is hex to eNcore, too.
+            Some(other) => {
+                self.warnings
+                    .push(format!("{key} is {other:?}, none of hex, ascii and utf-8: packets are printed in hex"));
+                PacketEncoding::Hex
+            }
+            None => return Err(self.wrong(&key, value, "hex, ascii or utf-8")),
+        })
     }
 
     fn dialect(&self, object: &Object<'_>) -> Result<Option<Dialect>, ConfigError> {
@@ -178,17 +190,30 @@ impl Reader<'_> {
         }
     }
 
-    /// Format, dialect and options of an output, checked.
-    fn format(&mut self, entry: &Object<'_>, defaults: &LineFormat) -> Result<LineFormat, ConfigError> {
+    /// Messages as they came instead of records: only formats that write bytes can do so.
+    fn passthru(&mut self, entry: &Object<'_>, format: &str) -> Result<bool, ConfigError> {
+        let passthru = self.flag(entry, "passthru", false)?;
+        if passthru && !matches!(format, "base64" | "raw") {
+            let key = entry.key("passthru");
+            self.warnings
+                .push(format!("{key} does nothing with {format}: only base64 and raw write messages as they are"));
+        }
+        Ok(passthru)
+    }
+
+    /// Format, dialect and options of an output, checked. `chosen`: the file names a dialect.
+    fn format(&mut self, entry: &Object<'_>, defaults: &LineFormat, chosen: bool) -> Result<LineFormat, ConfigError> {
         let wanted = "the name of a format: json, splunk, kvpair, cef, cef2, leef, csv, pretty, base64 or raw";
         let adapter = self.text(entry, "adapter", wanted)?;
         let mut format = defaults.clone();
         format.name = match adapter.as_str() {
             // eNcore's names of what writes messages as they are.
-            "binary" | "binstr" => "raw".to_owned(),
+            "binary" | "binstr" | "popo" => "raw".to_owned(),
             other => other.to_owned(),
         };
         format.dialect = self.dialect(entry)?.unwrap_or(format.dialect);
+        let chosen = chosen || entry.value("dialect").is_some();
+        format.options.passthru = self.passthru(entry, &format.name)?;
         let options = &mut format.options;
         // eNcore's times are local.
         options.clock = if format.dialect == Dialect::Standard { Clock::utc() } else { Clock::local() };
@@ -218,6 +243,17 @@ impl Reader<'_> {
         }
         match format.make() {
             Ok(_) => Ok(format),
+            // A file of eNcore's names no dialect: its formats that never worked there, or that wrote objects of
+            // Python's, are written in one that exists.
+            Err(FormatError::Dialect { name, reason, dialects, .. }) if !chosen && !dialects.is_empty() => {
+                format.dialect = dialects.first().and_then(|d| d.parse().ok()).unwrap_or(Dialect::Standard);
+                self.notices.push(format!(
+                    "{} is {name}, which is written in the dialect {}, because {reason}",
+                    entry.key("adapter"),
+                    format.dialect
+                ));
+                Ok(format)
+            }
             Err(source) => {
                 Err(ConfigError::Format { path: self.path.into(), key: entry.key("adapter"), source: Box::new(source) })
             }

@@ -43,6 +43,12 @@ pub struct Filter {
     expression: Expression,
 }
 
+impl std::fmt::Display for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
 /// What is wrong with a filter, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{what}, at character {} of the filter {text}", position(text, *at))]

@@ -1,5 +1,9 @@
 //! The arguments of every command.
 
+mod operations;
+
+pub(crate) use operations::*;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
 use std::net::SocketAddr;
@@ -16,7 +20,7 @@ use std::path::PathBuf;
     version,
     propagate_version = true,
     after_help = "Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 done but something is missing (undecodable input, \
-                  events that did not arrive).\nThis software is independent of Cisco and not endorsed by it."
+                  events that did not arrive, a collector that does not run or has not connected, warnings of a check).\nThis software is independent of Cisco and not endorsed by it."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -43,18 +47,8 @@ pub(crate) enum Command {
     /// Feed a server's archive
     #[command(subcommand)]
     Sensor(Sensor),
-    /// Collect from a management center
-    #[command(
-        after_help = "Example:\n  estreamer collect --config estreamer.conf\n\nThe password of the PKCS#12 file may be given in \
-                            ESTREAMER_PASSWORD instead of in the file.\nSIGTERM and Ctrl-C stop it after what was received is delivered."
-    )]
-    Collect(Collect),
-    /// Connect to a management center and say what happens
-    #[command(
-        after_help = "Example:\n  estreamer test --config estreamer.conf\n\nThe password of the PKCS#12 file may be given in \
-                            ESTREAMER_PASSWORD instead of in the file."
-    )]
-    Test(Test),
+    #[command(flatten)]
+    Operation(Operation),
     /// Try out a server: the reference client, with the options of ssl_test.pl
     #[command(
         disable_help_flag = true,
@@ -217,20 +211,6 @@ pub(crate) struct Simulate {
     /// Events a second [default: as fast as possible]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: Option<u32>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Collect {
-    /// The configuration, as eNcore writes it
-    #[arg(long, value_name = "FILE", default_value = "estreamer.conf")]
-    pub(crate) config: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Test {
-    /// The configuration, as eNcore writes it
-    #[arg(long, value_name = "FILE", default_value = "estreamer.conf")]
-    pub(crate) config: PathBuf,
 }
 
 #[derive(Debug, Args)]
