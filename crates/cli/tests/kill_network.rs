@@ -11,8 +11,8 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::receivers::{LineReceiver, Shared, bulk, hash, locked, uid};
-use support::{Dice, Site, configuration, free_port, number, wait_for};
+use support::receivers::{LineReceiver, Shared, bulk, hash, locked, uid, wait_for_arrivals};
+use support::{Dice, Site, configuration, free_port, number};
 
 /// Lines of a batch.
 const BATCH: usize = 200;
@@ -83,15 +83,7 @@ fn killed(name: &str, kills: usize, longest: u64, stream: &Value, arrivals: &Sha
     assert!(sensor.wait().success(), "{}", sensor.log());
     collecting.line("Connected to");
     collector.wait_for_events(events, &collecting);
-    let (mut seen, mut grown) = (0, Instant::now());
-    wait_for("the receiver to have all", || {
-        collecting.alive();
-        let count = locked(arrivals).events.len();
-        if count != seen {
-            (seen, grown) = (count, Instant::now());
-        }
-        (count >= events || grown.elapsed() > support::SOON / 2).then_some(())
-    });
+    wait_for_arrivals(arrivals, events, &collecting);
     assert!(collecting.terminate().success(), "{}", collecting.log());
     assert!(!collecting.log().contains("panicked"), "{}", collecting.log());
 
