@@ -1,11 +1,13 @@
-//! The whole way: archive -> TLS -> decode -> JSON file, with the real programs, both ends on this machine.
+//! The whole way: archive -> TLS -> decode -> JSON file, or another format, with the real programs, both ends on this machine.
 //!
 //! `cargo bench -p estreamer --bench pipeline`. State and output are in `/dev/shm` (tmpfs) when it is there, so that the
-//! figure is about the programs and not about a disk. `ESTREAMER_BENCH_EVENTS` sets the number of events.
+//! figure is about the programs and not about a disk. `ESTREAMER_BENCH_EVENTS` sets the number of events;
+//! `ESTREAMER_BENCH_FORMAT` (`json`, `splunk`, `cef`, ...) and `ESTREAMER_BENCH_DIALECT` (`encore-5`, `standard`, ...) what
+//! is written.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +16,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_estreamer");
 
 fn main() {
     let events: u64 = std::env::var("ESTREAMER_BENCH_EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(500_000);
+    let text = |key: &str, usual: &str| std::env::var(key).unwrap_or_else(|_| usual.to_owned());
+    let format = text("ESTREAMER_BENCH_FORMAT", "json");
+    let dialect = text("ESTREAMER_BENCH_DIALECT", "encore-5");
     let shm = Path::new("/dev/shm");
     let folder = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -35,11 +40,13 @@ fn main() {
     let listen = format!("127.0.0.1:{port}");
     let server = start_program(&["server", "--nodaemon", "--home", at("home").to_str().unwrap(), "--listen", &listen]);
     wait(|| std::net::TcpStream::connect(&listen).is_ok());
+    let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     std::fs::write(
         at("estreamer.conf"),
         format!(
             r#"{{"start": 0, "subscription": {{"servers": [{{"host": "127.0.0.1", "port": {port}, "pkcs12Filepath": "client.pkcs12"}}]}},
-                "handler": {{"outputters": [{{"adapter": "json", "stream": {{"uri": "relfile:///events.{{0}}.json",
+                "monitor": {{"listen": "127.0.0.1:{metrics}"}},
+                "handler": {{"outputters": [{{"adapter": "{format}", "dialect": "{dialect}", "stream": {{"uri": "relfile:///events.{{0}}.json",
                 "options": {{"maxLogs": 100000000}}}}}}]}}}}"#
         ),
     )
@@ -48,9 +55,9 @@ fn main() {
     let start = Instant::now();
     let collector = start_program(&["collect", "--config", at("estreamer.conf").to_str().unwrap()]);
     let mut seen = Output { folder: folder.path().to_owned(), bytes: 0, grown: start };
-    wait(|| seen.idle() && seen.lines() >= events);
-    report("archive -> TLS -> decode -> JSON", events, seen.grown - start);
-    println!("{:<36} {:>7.1} MB", "JSON written", seen.bytes as f64 / 1e6);
+    wait(|| seen.idle() && all_delivered(metrics, events));
+    report(&format!("archive -> TLS -> decode -> {format}"), events, seen.grown - start);
+    println!("{:<36} {:>7.1} MB ({dialect}, {} lines)", "written", seen.bytes as f64 / 1e6, seen.lines());
     println!("{:<36} {:>7.1} MB", "server, peak resident", peak(&server));
     println!("{:<36} {:>7.1} MB", "collector, peak resident", peak(&collector));
     for mut child in [server, collector] {
@@ -82,6 +89,23 @@ fn report(what: &str, events: u64, time: Duration) {
         events as f64 / time.as_secs_f64(),
         time.as_secs_f64()
     );
+}
+
+/// Whether the collector has so many records, and none on its way. (Not every format prints every event.)
+fn all_delivered(port: u16, events: u64) -> bool {
+    let ask = || -> std::io::Result<String> {
+        let mut socket = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        let mut page = String::new();
+        socket.read_to_string(&mut page)?;
+        Ok(page)
+    };
+    let page = ask().unwrap_or_default();
+    let sum = |name: &str| -> f64 {
+        let lines = page.lines().filter(|l| l.split('{').next() == Some(name));
+        lines.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    };
+    sum("estreamer_source_received_total") >= events as f64 && sum("estreamer_source_pending") == 0.0
 }
 
 /// Fills and frees memory: a virtual machine gets the memory of its host on first use, and that is slower than anything

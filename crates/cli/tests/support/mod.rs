@@ -346,8 +346,8 @@ impl Process {
 
     /// The same, with these variables in its environment.
     pub fn start_with(log: &Path, folder: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Process {
-        let variables = variables.iter().copied();
-        Process::spawn(log, Command::new(program()).args(arguments).envs(variables).current_dir(folder))
+        let mut command = Command::new(program());
+        Process::spawn(log, command.args(arguments).envs(variables.iter().copied()).current_dir(folder))
     }
 
     /// Starts another program in the same way.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::wait_for;
+use super::{Process, SOON, wait_for};
 
 /// The id of an event line of `handler.eventUids` in JSON.
 pub fn uid(line: &[u8]) -> u128 {
@@ -80,6 +80,20 @@ pub type Shared = Arc<Mutex<Arrivals>>;
 
 pub fn locked(arrivals: &Shared) -> MutexGuard<'_, Arrivals> {
     arrivals.lock().unwrap()
+}
+
+/// Waits for so many different events, as long as there are more and more.
+pub fn wait_for_arrivals(arrivals: &Shared, count: usize, process: &Process) {
+    let (mut seen, mut grown) = (0, Instant::now());
+    while seen < count {
+        process.alive();
+        let now = locked(arrivals).events.len();
+        if now != seen {
+            (seen, grown) = (now, Instant::now());
+        }
+        assert!(grown.elapsed() < SOON, "{seen} of {count} events at the receiver:\n{}", process.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// A receiver of lines over TCP that can be stopped at any moment, and started again at its port.
