@@ -248,7 +248,7 @@ fn splunk_that_is_busy() {
     fs::write(site.path("token"), "11111111-2222-4333-8444-555555555555\n").unwrap();
     let token = format!("file:{}", site.path("token").display());
     let options = json!({"type": "hec", "token": token, "sourcetype": "cisco:estreamer:data", "gzip": false,
-                         "batchLines": 100, "batchMilliseconds": 50});
+                         "batchLines": 100, "batchMilliseconds": 50, "retryMilliseconds": 20});
     let stream = json!({"uri": format!("http://127.0.0.1:{}", splunk.port), "options": options});
     let mut flow = Flow::start(&site, 2500, 1000, &stream);
     let lines = flow.lines();
@@ -269,7 +269,7 @@ fn splunk_that_forgets_what_it_has_not_acknowledged() {
     let site = Site::new();
     let Some(mut splunk) = Script::start(&site.path("splunk"), "hec-ack") else { return };
     let options = json!({"type": "hec", "token": "11111111-2222-4333-8444-555555555555", "acknowledge": true,
-                         "channel": "12345678-9abc-4def-8123-456789abcdef", "batchLines": 100, "batchMilliseconds": 50});
+                         "channel": "12345678-9abc-4def-8123-456789abcdef", "batchLines": 100, "batchMilliseconds": 50, "retryMilliseconds": 20});
     let stream = json!({"uri": format!("http://127.0.0.1:{}", splunk.port), "options": options});
     let mut flow = Flow::start(&site, 4000, 700, &stream);
     for part in [500, 1500] {
@@ -299,7 +299,7 @@ fn elasticsearch_that_is_overloaded_and_picky() {
     let site = Site::new();
     let Some(mut elastic) = Script::start(&site.path("elastic"), "elasticsearch") else { return };
     let options = json!({"type": "elasticsearch", "index": "fmc-%Y.%m.%d", "idField": "/@computed/eventUid",
-                         "batchLines": 100, "batchMilliseconds": 50});
+                         "batchLines": 100, "batchMilliseconds": 50, "retryMilliseconds": 20});
     let stream = json!({"uri": format!("http://127.0.0.1:{}", elastic.port), "options": options});
     let mut flow = Flow::start(&site, 3000, 700, &stream);
     wait_for("some documents", || (elastic.stored().len() >= 800).then_some(()));
@@ -331,8 +331,7 @@ fn elasticsearch_that_is_overloaded_and_picky() {
 fn a_receiver_of_posts_that_hangs_up() {
     let site = Site::new();
     let Some(post) = Script::start(&site.path("post"), "ndjson") else { return };
-    let options =
-        json!({"type": "ndjson", "headers": {"X-Tenant": "north"}, "batchLines": 100, "batchMilliseconds": 50});
+    let options = json!({"type": "ndjson", "headers": {"X-Tenant": "north"}, "batchLines": 100, "batchMilliseconds": 50, "retryMilliseconds": 20});
     let stream = json!({"uri": format!("http://127.0.0.1:{}/in/here", post.port), "options": options});
     let mut flow = Flow::start(&site, 2500, 1000, &stream);
     let lines = flow.lines();
