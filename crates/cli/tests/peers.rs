@@ -273,7 +273,10 @@ fn splunk_that_forgets_what_it_has_not_acknowledged() {
     let stream = json!({"uri": format!("http://127.0.0.1:{}", splunk.port), "options": options});
     let mut flow = Flow::start(&site, 4000, 700, &stream);
     for part in [500, 1500] {
-        wait_for("some events", || (splunk.stored().len() >= part).then_some(()));
+        wait_for("some events, and some that are not acknowledged", || {
+            let stored = splunk.stored().len();
+            (stored >= part && splunk.count("taken") > stored).then_some(())
+        });
         splunk.restart();
     }
     let lines = flow.lines();
