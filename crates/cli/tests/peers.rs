@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use support::authority::Authority;
 use support::programs::{self, Netcat, Rsyslog, Script, Tls};
 use support::receivers::uid;
-use support::{Collector, Process, Server, Site, configuration, wait_for};
+use support::{Collector, Process, Server, Site, configuration, wait_for, wait_for_all};
 
 /// A collector with a file and one more output, while events come.
 struct Flow {
@@ -106,7 +106,7 @@ fn netcat_tcp() {
     let mut flow = Flow::start(&site, 3000, 1500, &json!({"uri": format!("tcp://127.0.0.1:{}", nc.port)}));
     let lines = flow.lines();
     let expected = lines.join(&b'\n').len() + 1;
-    wait_for("every byte", || (nc.received().len() >= expected).then_some(()));
+    wait_for_all("bytes", expected, || nc.received().len());
     flow.end();
     let got: Vec<Vec<u8>> = nc.received().split(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
     let (last, got) = got.split_last().unwrap();
@@ -134,9 +134,7 @@ fn netcat_udp() {
     let split = |bytes: &[u8]| -> Vec<Vec<u8>> {
         bytes.split_inclusive(|b| *b == b'\n').map(|line| line.strip_suffix(b"\n").unwrap().to_vec()).collect()
     };
-    wait_for("every datagram", || {
-        (split(&nc.received()).len() + programs::dropped(nc.port) >= lines.len()).then_some(())
-    });
+    wait_for_all("datagrams", lines.len(), || split(&nc.received()).len() + programs::dropped(nc.port));
     flow.end();
     assert_datagrams("nc", &split(&nc.received()), &lines, programs::dropped(nc.port));
 }
@@ -166,7 +164,7 @@ fn rsyslog_over_tls(client: bool) {
     let stream = json!({"uri": format!("tls://localhost:{}", rsyslog.port), "options": options});
     let mut flow = Flow::start(&site, 3000, 1500, &stream);
     let lines = flow.lines();
-    wait_for("every message", || (rsyslog.received().len() >= lines.len()).then_some(()));
+    wait_for_all("messages", lines.len(), || rsyslog.received().len());
     flow.end();
     // local4 (20) * 8 + notice (5), version 1.
     assert_lines("rsyslog", &messages(&rsyslog, "imtcp 165 1 dc-1 fmc", ""), &lines);
@@ -207,7 +205,7 @@ fn rsyslog_that_does_not_know_the_client_gets_nothing_and_nothing_is_lost() {
     drop(rsyslog);
     let tls = Tls { authority: ours.file(), ..tls };
     let rsyslog = Rsyslog::start_at(port, &site.path("rsyslog again"), Some(&tls)).unwrap();
-    wait_for("every message", || (rsyslog.received().len() >= lines.len()).then_some(()));
+    wait_for_all("messages", lines.len(), || rsyslog.received().len());
     flow.end();
     assert_lines("rsyslog", &messages(&rsyslog, "imtcp 134 1 dc-1 fmc", ""), &lines);
 }
@@ -220,7 +218,7 @@ fn rsyslog_rfc_3164_over_tcp() {
     let stream = json!({"uri": format!("tcp://127.0.0.1:{}", rsyslog.port), "options": options});
     let mut flow = Flow::start(&site, 3000, 1500, &stream);
     let lines = flow.lines();
-    wait_for("every message", || (rsyslog.received().len() >= lines.len()).then_some(()));
+    wait_for_all("messages", lines.len(), || rsyslog.received().len());
     flow.end();
     assert_lines("rsyslog", &messages(&rsyslog, "imtcp 134 0 dc-1 fmc", " "), &lines);
 }
@@ -233,9 +231,7 @@ fn rsyslog_rfc_3164_over_udp() {
     let stream = json!({"uri": format!("udp://127.0.0.1:{}", rsyslog.port), "options": options});
     let mut flow = Flow::start(&site, 600, 200, &stream);
     let lines = flow.lines();
-    wait_for("every message", || {
-        (rsyslog.received().len() + programs::dropped(rsyslog.port) >= lines.len()).then_some(())
-    });
+    wait_for_all("messages", lines.len(), || rsyslog.received().len() + programs::dropped(rsyslog.port));
     flow.end();
     let dropped = programs::dropped(rsyslog.port);
     assert_datagrams("rsyslog", &messages(&rsyslog, "imudp 134 0 dc-1 fmc", " "), &lines, dropped);
@@ -252,7 +248,7 @@ fn splunk_that_is_busy() {
     let stream = json!({"uri": format!("http://127.0.0.1:{}", splunk.port), "options": options});
     let mut flow = Flow::start(&site, 2500, 1000, &stream);
     let lines = flow.lines();
-    wait_for("every event", || (splunk.stored().len() >= lines.len()).then_some(()));
+    wait_for_all("events", lines.len(), || splunk.stored().len());
     assert!(flow.rejected().is_empty());
     flow.end();
     splunk.check();
@@ -273,18 +269,16 @@ fn splunk_that_forgets_what_it_has_not_acknowledged() {
     let stream = json!({"uri": format!("http://127.0.0.1:{}", splunk.port), "options": options});
     let mut flow = Flow::start(&site, 4000, 700, &stream);
     for part in [500, 1500] {
-        wait_for("some events, and some that are not acknowledged", || {
-            let stored = splunk.stored().len();
-            (stored >= part && splunk.count("taken") > stored).then_some(())
-        });
+        wait_for_all("events", part, || splunk.stored().len());
+        splunk.hold(true);
+        wait_for("events that are not acknowledged", || (splunk.count("taken") > splunk.stored().len()).then_some(()));
         splunk.restart();
+        splunk.hold(false);
     }
     let lines = flow.lines();
     let expected: Vec<u128> = by_id(&lines).into_keys().collect();
-    wait_for("every event", || {
-        let stored = splunk.stored();
-        (stored.len() >= expected.len() && by_id(&stored).into_keys().eq(expected.iter().copied())).then_some(())
-    });
+    wait_for_all("events", expected.len(), || by_id(&splunk.stored()).len());
+    assert!(by_id(&splunk.stored()).into_keys().eq(expected.iter().copied()));
     assert!(flow.rejected().is_empty());
     flow.end();
     splunk.check();
@@ -305,13 +299,13 @@ fn elasticsearch_that_is_overloaded_and_picky() {
                          "batchLines": 100, "batchMilliseconds": 50, "retryMilliseconds": 20});
     let stream = json!({"uri": format!("http://127.0.0.1:{}", elastic.port), "options": options});
     let mut flow = Flow::start(&site, 3000, 700, &stream);
-    wait_for("some documents", || (elastic.stored().len() >= 800).then_some(()));
+    wait_for_all("documents", 800, || elastic.stored().len());
     elastic.restart();
     let lines = flow.lines();
     let refuses = |line: &&Vec<u8>| uid(line) % 16 == 7;
     let (refused, wanted): (Vec<_>, Vec<_>) = lines.iter().partition(refuses);
-    wait_for("every document", || (elastic.stored().len() >= wanted.len()).then_some(()));
-    wait_for("every refused line", || (flow.rejected().len() >= refused.len()).then_some(()));
+    wait_for_all("documents", wanted.len(), || elastic.stored().len());
+    wait_for_all("refused lines", refused.len(), || flow.rejected().len());
     let rejected = flow.rejected();
     flow.end();
     elastic.check();
@@ -338,7 +332,7 @@ fn a_receiver_of_posts_that_hangs_up() {
     let stream = json!({"uri": format!("http://127.0.0.1:{}/in/here", post.port), "options": options});
     let mut flow = Flow::start(&site, 2500, 1000, &stream);
     let lines = flow.lines();
-    wait_for("every line", || (first_times(&post.stored()).len() >= lines.len()).then_some(()));
+    wait_for_all("lines", lines.len(), || first_times(&post.stored()).len());
     assert!(flow.rejected().is_empty());
     flow.end();
     post.check();

@@ -232,22 +232,10 @@ impl Collector {
 
     /// Waits for this many event lines, as long as there are more and more.
     pub fn wait_for_events(&self, count: usize, process: &Process) {
-        let (mut seen, mut grown) = (0, Instant::now());
-        loop {
+        wait_for_all(&format!("events in {}", self.folder.display()), count, || {
             process.alive();
-            let begun = Instant::now();
-            let (events, _) = self.counts();
-            if events >= count {
-                return;
-            }
-            if events != seen {
-                (seen, grown) = (events, Instant::now());
-            }
-            let stalled = grown.elapsed() > SOON;
-            assert!(!stalled, "{seen} of {count} events in {}:\n{}", self.folder.display(), process.log());
-            // Counting must not take the time of what is counted.
-            std::thread::sleep(Duration::from_millis(10).max(begun.elapsed() * 5));
-        }
+            self.counts().0
+        });
     }
 }
 
@@ -503,6 +491,24 @@ pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         }
         assert!(begun.elapsed() < SOON, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits until there are so many, as long as there are more and more of them.
+pub fn wait_for_all(what: &str, wanted: usize, mut count: impl FnMut() -> usize) {
+    let (mut seen, mut grown) = (0, Instant::now());
+    loop {
+        let begun = Instant::now();
+        let counted = count();
+        if counted >= wanted {
+            return;
+        }
+        if counted != seen {
+            (seen, grown) = (counted, Instant::now());
+        }
+        assert!(grown.elapsed() < SOON, "waited in vain for {what}: {seen} of {wanted}");
+        // Counting must not take the time of what is counted.
+        std::thread::sleep(Duration::from_millis(10).max(begun.elapsed() * 5));
     }
 }
 

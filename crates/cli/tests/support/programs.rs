@@ -179,6 +179,12 @@ impl Script {
         self.process = script(&self.folder, &self.kind, self.port);
     }
 
+    /// Whether it keeps what it takes in memory, and acknowledges nothing.
+    pub fn hold(&self, hold: bool) {
+        let file = self.folder.join("hold");
+        if hold { fs::write(file, "") } else { fs::remove_file(file) }.unwrap();
+    }
+
     /// What it has stored, in the order in which it was.
     pub fn stored(&self) -> Vec<Vec<u8>> {
         let text = fs::read(self.folder.join("stored")).unwrap_or_default();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Process, SOON, wait_for};
+use super::{Process, wait_for, wait_for_all};
 
 /// The id of an event line of `handler.eventUids` in JSON.
 pub fn uid(line: &[u8]) -> u128 {
@@ -84,16 +84,10 @@ pub fn locked(arrivals: &Shared) -> MutexGuard<'_, Arrivals> {
 
 /// Waits for so many different events, as long as there are more and more.
 pub fn wait_for_arrivals(arrivals: &Shared, count: usize, process: &Process) {
-    let (mut seen, mut grown) = (0, Instant::now());
-    while seen < count {
+    wait_for_all("events at the receiver", count, || {
         process.alive();
-        let now = locked(arrivals).events.len();
-        if now != seen {
-            (seen, grown) = (now, Instant::now());
-        }
-        assert!(grown.elapsed() < SOON, "{seen} of {count} events at the receiver:\n{}", process.log());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+        locked(arrivals).events.len()
+    });
 }
 
 /// A receiver of lines over TCP that can be stopped at any moment, and started again at its port.
