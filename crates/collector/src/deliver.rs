@@ -40,6 +40,9 @@ const COMMIT_BYTES: usize = 64 << 20;
 /// How long events wait for a checkpoint when no more come.
 const IDLE: Duration = Duration::from_millis(10);
 
+/// A destination that fails again is spoken of no more often than this.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// Time between attempts while a destination fails.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -95,6 +98,8 @@ pub struct Delivery {
     checkpoint: Checkpoint,
     status: Arc<Status>,
     bytes: usize,
+    /// When it was last said that a destination fails: one that is slow for long fails again and again.
+    said: Vec<Option<Instant>>,
     since: Option<Instant>,
     /// How long after the first event a checkpoint is made.
     patience: Duration,
@@ -122,6 +127,7 @@ impl Delivery {
             duplicate: 0,
         };
         Delivery {
+            said: vec![None; destinations.len()],
             destinations,
             lanes: sources.into_iter().map(lane).collect(),
             sets,
@@ -316,14 +322,16 @@ impl Delivery {
         stop: &AtomicBool,
         mut action: impl FnMut(&mut dyn Destination) -> Result<(), DestinationError>,
     ) -> Result<(), DeliveryError> {
-        let mut tried = false;
+        let (mut tried, mut told) = (false, false);
         loop {
             self.status.beats.add(1);
             let Some((_, destination)) = self.destinations.get_mut(i) else { return Ok(()) };
             match action(destination.as_mut()) {
                 Ok(()) => {
-                    if tried {
+                    if told {
                         tracing::info!("{} works again", destination.describe());
+                    }
+                    if tried {
                         self.status.outputs.get(i).inspect(|o| o.fail(None));
                     }
                     return Ok(());
@@ -336,7 +344,14 @@ impl Delivery {
                 Err(error) => {
                     let what = destination.describe();
                     self.status.outputs.get(i).inspect(|o| o.fail(Some(error.to_string())));
-                    failing(&self.status, &what, &error, tried, stop)?;
+                    if let Some(said) = self.said.get_mut(i)
+                        && !tried
+                        && said.is_none_or(|said| said.elapsed() >= QUIET)
+                    {
+                        *said = Some(Instant::now());
+                        told = true;
+                    }
+                    failing(&self.status, &what, &error, tried || !told, stop)?;
                     tried = true;
                 }
             }
@@ -353,7 +368,7 @@ fn failing(
     stop: &AtomicBool,
 ) -> Result<(), DeliveryError> {
     if !tried {
-        tracing::error!("{error}. Nothing is lost: delivery waits and tries again every {} s", RETRY.as_secs());
+        tracing::error!("{error}. Delivery waits, and tries again every {} s", RETRY.as_secs());
     }
     if stop.load(Ordering::Relaxed) {
         return Err(DeliveryError::Unfinished {
