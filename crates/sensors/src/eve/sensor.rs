@@ -219,8 +219,11 @@ impl EveSensor {
         self.commit(stop)
     }
 
-    /// Reads until there is nothing more or `stop` is set, and commits it.
-    fn read(&mut self, stop: &AtomicBool) -> Result<(), EveError> {
+    /// Reads until there is nothing more for now or `stop` is set, and commits it. Flows go on waiting for their end.
+    ///
+    /// # Errors
+    /// As for [`drain`](Self::drain).
+    pub fn read(&mut self, stop: &AtomicBool) -> Result<(), EveError> {
         while !stop.load(Ordering::Relaxed) {
             let found = self.poll()?;
             if found == Found::Nothing {
