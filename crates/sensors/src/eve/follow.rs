@@ -48,8 +48,6 @@ pub(super) struct Follow {
     current: Option<Tail>,
     /// The current file is not the one of the name any more.
     old: bool,
-    /// Files that come after the current one, and before the one of the name.
-    queue: VecDeque<PathBuf>,
     replaced: Option<Instant>,
     line: Option<std::ops::Range<usize>>,
     notices: VecDeque<Notice>,
@@ -63,7 +61,6 @@ impl Follow {
             grace,
             current: None,
             old: false,
-            queue: VecDeque::new(),
             replaced: None,
             line: None,
             notices: VecDeque::new(),
@@ -114,9 +111,6 @@ impl Follow {
                     }
                     // What came while we looked is read before the file is left.
                     self.replaced = None;
-                    let since = tail.modified()?;
-                    let current = tail.id();
-                    self.queue = self.later(since, current)?;
                     self.old = true;
                 }
                 Ok(_) => return Ok(Found::Nothing),
@@ -168,30 +162,32 @@ impl Follow {
         if let Some(cut) = self.current.as_mut().and_then(|tail| tail.lines.rest()) {
             return Ok(Some(self.cut(cut)));
         }
-        let (path, old) = match self.queue.pop_front() {
-            Some(path) => (path, true),
-            None => (self.path.clone(), false),
-        };
-        match Tail::open(&path) {
-            Ok(tail) => {
-                self.current = Some(tail);
-                self.old = old;
-                self.notices.push_back(Notice::Rotated(path));
+        match self.next()? {
+            Some((tail, old)) => {
+                self.notices.push_back(Notice::Rotated(tail.path().to_owned()));
+                (self.current, self.old) = (Some(tail), old);
                 Ok(None)
             }
             // The current file stays, so that the place in it is not forgotten.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !old => Ok(Some(Found::Nothing)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.notices.push_back(Notice::Gone);
-                Ok(None)
-            }
-            Err(error) => {
-                if old {
-                    self.queue.push_front(path);
-                }
-                Err(error)
-            }
+            None => Ok(Some(Found::Nothing)),
         }
+    }
+
+    /// The file after the current one, and whether it was rotated as well. `None` while it is not there, or files are
+    /// being renamed just now: they are looked at by name, and must be those that were seen under it.
+    fn next(&self) -> io::Result<Option<(Tail, bool)>> {
+        let Some(current) = &self.current else { return Ok(None) };
+        if let Some((_, wanted, path)) = self.later(current)?.into_iter().next() {
+            let tail = Tail::open(&path).ok().filter(|tail| tail.id() == wanted);
+            return Ok(tail.map(|tail| (tail, true)));
+        }
+        let tail = match Tail::open(&self.path) {
+            Ok(tail) => tail,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let between = self.later(current)?.iter().any(|(_, id, _)| *id != tail.id());
+        Ok((tail.id() != current.id() && !between).then_some((tail, false)))
     }
 
     /// The file was cut, or written anew.
@@ -221,7 +217,6 @@ impl Follow {
         for path in self.rotated()? {
             // A file that vanishes or cannot be read is not the one.
             let Ok(Some(tail)) = Tail::resume(&path, place) else { continue };
-            self.queue = self.later(tail.modified()?, tail.id())?;
             self.notices.push_back(Notice::Rotated(tail.path().to_owned()));
             (self.current, self.old) = (Some(tail), true);
             return Ok(());
@@ -234,18 +229,19 @@ impl Follow {
         Ok(())
     }
 
-    /// Rotated files that were written after a time, in order; neither the file of the name nor `current`.
-    fn later(&self, since: i128, current: (u64, u64)) -> io::Result<VecDeque<PathBuf>> {
+    /// Rotated files that were written after one, in order, but not the file of the name: time, identity and path.
+    fn later(&self, than: &Tail) -> io::Result<Vec<(i128, (u64, u64), PathBuf)>> {
+        let since = than.modified()?;
         let named = fs::metadata(&self.path).ok().map(|meta| id(&meta));
         let mut later = Vec::new();
         for path in self.rotated()? {
             let Ok(meta) = fs::metadata(&path) else { continue };
-            if modified(&meta) > since && id(&meta) != current && Some(id(&meta)) != named {
-                later.push((modified(&meta), path));
+            if modified(&meta) > since && id(&meta) != than.id() && Some(id(&meta)) != named {
+                later.push((modified(&meta), id(&meta), path));
             }
         }
         later.sort();
-        Ok(later.into_iter().map(|(_, path)| path).collect())
+        Ok(later)
     }
 
     /// Files beside this one with its name and a number or a date behind it.
