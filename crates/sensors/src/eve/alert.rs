@@ -110,7 +110,7 @@ impl Mapper {
     ) -> Result<u32, FeedError> {
         let (gid, sid, rev) = finding.rule;
         self.names.rule(finding.rule, finding.message, out)?;
-        let class = self.names.class(finding.class, &self.mapping, out)?;
+        let class = self.names.class(finding.class, self.mapping, out)?;
         self.names.priority(finding.priority, out)?;
         let id = self.next_event();
         let mut event = self.event(400)?;
@@ -141,7 +141,7 @@ impl Mapper {
         let service = uint_at(line, "flow.dest_port").and_then(|port| u16::try_from(port).ok());
         let service = service.unwrap_or_else(|| ends.guessed().destination_port);
         let protocol = text_at(line, "app_proto").or_else(|| text_at(line, "anomaly.app_proto"));
-        let applications = self.names.application(clip(protocol.unwrap_or_default()), service, &self.mapping, out)?;
+        let applications = self.names.application(clip(protocol.unwrap_or_default()), service, self.mapping, out)?;
         event.set("applicationId", applications.server)?.set("clientApplicationId", applications.client)?;
         event.set("webApplicationId", applications.web)?;
         if let Some(flow) = header.flow {

@@ -147,7 +147,7 @@ impl Mapper {
             .and_then(|line| text_at(line, "app_proto"))
             .filter(|name| *name != "failed")
             .or(pending.and_then(|known| known.application.as_deref()));
-        let applications = self.names.application(clip(protocol.unwrap_or_default()), port, &self.mapping, out)?;
+        let applications = self.names.application(clip(protocol.unwrap_or_default()), port, self.mapping, out)?;
         event.set("applicationId", applications.server)?.set("clientApplicationId", applications.client)?;
         event.set("webApplicationId", applications.web)?;
         if let Some(pending) = pending {

@@ -68,7 +68,7 @@ impl Mapper {
         }
         let protocol = clip(text_at(line, "app_proto").unwrap_or_default());
         let port = initiator_first.destination_port;
-        let applications = self.names.application(protocol, port, &self.mapping, out)?;
+        let applications = self.names.application(protocol, port, self.mapping, out)?;
         event.set("applicationId", applications.server)?.set("clientApplicationId", applications.client)?;
         event.set("webApplicationId", applications.web)?;
         event.set("accessControlPolicyUuid", self.policy.file)?;

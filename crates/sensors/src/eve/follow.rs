@@ -177,8 +177,8 @@ impl Follow {
     /// being renamed just now: they are looked at by name, and must be those that were seen under it.
     fn next(&self) -> io::Result<Option<(Tail, bool)>> {
         let Some(current) = &self.current else { return Ok(None) };
-        if let Some((_, wanted, path)) = self.later(current)?.into_iter().next() {
-            let tail = Tail::open(&path).ok().filter(|tail| tail.id() == wanted);
+        if let Some(next) = self.later(current)?.into_iter().next() {
+            let tail = Tail::open(&next.path).ok().filter(|tail| tail.id() == next.id);
             return Ok(tail.map(|tail| (tail, true)));
         }
         let tail = match Tail::open(&self.path) {
@@ -186,7 +186,7 @@ impl Follow {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let between = self.later(current)?.iter().any(|(_, id, _)| *id != tail.id());
+        let between = self.later(current)?.iter().any(|other| other.id != tail.id());
         Ok((tail.id() != current.id() && !between).then_some((tail, false)))
     }
 
@@ -229,15 +229,15 @@ impl Follow {
         Ok(())
     }
 
-    /// Rotated files that were written after one, in order, but not the file of the name: time, identity and path.
-    fn later(&self, than: &Tail) -> io::Result<Vec<(i128, (u64, u64), PathBuf)>> {
+    /// Rotated files that were written after one, in order, but not the file of the name.
+    fn later(&self, than: &Tail) -> io::Result<Vec<Rotated>> {
         let since = than.modified()?;
         let named = fs::metadata(&self.path).ok().map(|meta| id(&meta));
         let mut later = Vec::new();
         for path in self.rotated()? {
             let Ok(meta) = fs::metadata(&path) else { continue };
             if modified(&meta) > since && id(&meta) != than.id() && Some(id(&meta)) != named {
-                later.push((modified(&meta), id(&meta), path));
+                later.push(Rotated { modified: modified(&meta), id: id(&meta), path });
             }
         }
         later.sort();
@@ -262,6 +262,15 @@ impl Follow {
         found.sort();
         Ok(found)
     }
+}
+
+/// A file that was rotated.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rotated {
+    /// When it was written last; what the order goes by.
+    modified: i128,
+    id: (u64, u64),
+    path: PathBuf,
 }
 
 /// Whether something behind a file's name is what rotation puts there: `.1`, `-20240131`, `.2024-01-31T12:00`.

@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn absurd_values_are_told() {
         let mapping = Mapping::load().unwrap();
-        let read = |text: &str| Header::read(&serde_json::from_str(text).unwrap(), &mapping);
+        let read = |text: &str| Header::read(&serde_json::from_str(text).unwrap(), mapping);
         let time = "\"timestamp\":\"2022-11-18T00:15:50.679879+0100\"";
         for (rest, reason) in [
             ("\"src_port\":70000,\"src_ip\":\"::1\",\"dest_ip\":\"::1\"", "a port that is none"),

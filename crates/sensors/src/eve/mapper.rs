@@ -56,7 +56,7 @@ pub(super) enum Fate {
 pub struct Mapper {
     pub(super) identity: Identity,
     pub(super) policy: Policy,
-    pub(super) mapping: Mapping,
+    pub(super) mapping: &'static Mapping,
     pub(super) flows: Flows,
     pub(super) names: Names,
     pub(super) users: HashSet<String>,
@@ -202,7 +202,7 @@ impl Mapper {
     fn take(&mut self, line: &[u8], now: u64, out: &mut Output) -> Result<Option<&'static str>, FeedError> {
         let Ok(line) = serde_json::from_slice::<Value>(line) else { return Ok(Some("not JSON")) };
         let Some(event_type) = text_at(&line, "event_type") else { return Ok(Some("no event_type")) };
-        let header = match Header::read(&line, &self.mapping) {
+        let header = match Header::read(&line, self.mapping) {
             Ok(header) => header,
             Err(reason) => return Ok(Some(reason)),
         };

@@ -1,6 +1,7 @@
 //! The tables of `mapping.toml`: which value of a line goes into which field.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -85,8 +86,14 @@ struct FileType {
 }
 
 impl Mapping {
-    pub(super) fn load() -> Result<Mapping, EveError> {
-        toml::from_str(include_str!("mapping.toml")).map_err(|error| EveError::Mapping(error.to_string()))
+    /// The tables, read once.
+    pub(super) fn load() -> Result<&'static Mapping, EveError> {
+        static MAPPING: OnceLock<Mapping> = OnceLock::new();
+        if let Some(mapping) = MAPPING.get() {
+            return Ok(mapping);
+        }
+        let mapping = toml::from_str(include_str!("mapping.toml")).map_err(|e| EveError::Mapping(e.to_string()))?;
+        Ok(MAPPING.get_or_init(|| mapping))
     }
 
     /// The number a table has for a name.
@@ -117,7 +124,7 @@ impl Mapping {
             Form::Text => Field::Text(clip(value.as_str()?).to_owned()),
             Form::Number => Field::Number(value.as_u64().or_else(|| value.as_str()?.parse().ok())?),
             Form::Hex => Field::Number(u64::from_str_radix(value.as_str()?.trim_start_matches("0x"), 16).ok()?),
-            Form::Colons => Field::Octets(colons(value.as_str()?)?),
+            Form::Colons => Field::Octets(colons(value.as_str()?).filter(|octets| octets.len() == 20)?),
         };
         Some((field, None))
     }
