@@ -146,7 +146,14 @@ fn a_sensor_that_is_killed_gives_each_event_once() {
             fs::rename(&file, name(1)).unwrap();
             rotations += 1;
         }
-        std::thread::sleep(Duration::from_millis(dice.below(400)));
+        if round % 2 == 0 {
+            // It is still reading this when it is killed.
+            write(&file, written, 3 * CHUNK);
+            written += 3 * CHUNK;
+            std::thread::sleep(Duration::from_millis(dice.below(150)));
+        } else {
+            std::thread::sleep(Duration::from_millis(dice.below(400)));
+        }
         sensor.kill();
     }
     write(&file, written, CHUNK);

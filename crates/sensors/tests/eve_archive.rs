@@ -420,7 +420,7 @@ fn lines_that_are_no_events_are_counted_and_stop_nothing() {
     sensor.read(&GO).unwrap();
     assert_eq!(site.rules(), [1, 2, 3]);
     let tally = sensor.tally();
-    assert_eq!((tally.lines(), tally.bad(), tally.unmapped()), (16, 11, 2));
+    assert_eq!((tally.lines(), tally.bad(), tally.unmapped()), (15, 10, 2));
     assert!(tally.adds_up());
     assert_eq!(tally.rows()["surprise"].lost(), 1);
 }
@@ -480,4 +480,38 @@ fn a_file_that_is_not_there_yet_is_waited_for() {
     site.write(&[alert(1)]);
     sensor.read(&GO).unwrap();
     assert_eq!(site.rules(), [1]);
+}
+
+#[test]
+fn compressed_files_and_last_lines_without_an_end_are_read_once() {
+    let site = Site::new();
+    let text: String = (1..=50).map(|rule| format!("{}\n", alert(rule))).collect();
+    site.append(text.trim_end());
+    let mut sensor = site.open();
+    sensor.read(&GO).unwrap();
+    assert_eq!(site.rules().len(), 49);
+    sensor.drain(&GO).unwrap();
+    assert_eq!(site.rules().len(), 50);
+    drop(sensor);
+    site.append("\n");
+    let mut sensor = site.open();
+    sensor.drain(&GO).unwrap();
+    assert_eq!((site.rules().len(), sensor.tally().lines()), (50, 0));
+    drop(sensor);
+
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(text.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    fs::write(site.path("old.gz"), &packed).unwrap();
+    fs::write(site.path("cut.gz"), &packed[..packed.len() / 2]).unwrap();
+    let mut settings = Settings { input: site.path("old.gz"), ..site.settings() };
+    assert!(settings.compressed());
+    for _ in 0..2 {
+        site.open_with(&settings).unwrap().drain(&GO).unwrap();
+        assert_eq!(site.rules().len(), 100);
+    }
+    settings.input = site.path("cut.gz");
+    let error = site.open_with(&settings).unwrap().drain(&GO).unwrap_err();
+    assert!(matches!(error, EveError::Input { .. }), "{error}");
+    assert!((101..150).contains(&site.rules().len()), "what comes before the damage is kept");
 }

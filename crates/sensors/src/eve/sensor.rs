@@ -204,7 +204,11 @@ impl EveSensor {
     /// # Errors
     /// [`EveError`] when the input cannot be read, or the archive or the state not be written. Nothing is lost by it.
     pub fn drain(&mut self, stop: &AtomicBool) -> Result<(), EveError> {
-        self.read(stop)?;
+        if let Err(error) = self.read(stop) {
+            // What was read before a damaged place is good.
+            self.commit(stop)?;
+            return Err(error);
+        }
         if !stop.load(Ordering::Relaxed) {
             let rest = match &mut self.input {
                 Input::File(follow) => follow.rest(),
@@ -236,9 +240,6 @@ impl EveSensor {
         }
         self.mapper.evict(now(), &mut self.out)?;
         self.push()?;
-        if self.reported.elapsed() >= self.report_every {
-            self.report();
-        }
         self.commit(stop)
     }
 
@@ -274,6 +275,10 @@ impl EveSensor {
                     Input::Gzip(gzip) => gzip.line(),
                     Input::Socket(socket) => socket.line(),
                 };
+                // Nothing is lost with an empty line.
+                if line.trim_ascii().is_empty() {
+                    return Ok(());
+                }
                 self.mapper.line(line, now(), &mut self.out)?
             }
             Found::TooLong => {
@@ -328,6 +333,9 @@ impl EveSensor {
             return Ok(());
         }
         self.uncommitted = 0;
+        if self.reported.elapsed() >= self.report_every {
+            self.report();
+        }
         let last = self.position.commit;
         if flows {
             self.store.save(last, last + 1, &self.mapper.flows, &self.mapper.new_users)?;

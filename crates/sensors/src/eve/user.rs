@@ -51,12 +51,16 @@ impl Mapper {
         let protocol_name = rule.protocol.clone();
         let client = ends.guessed().source;
         self.names.named(63, protocol, &protocol_name, out)?;
-        self.account(id, protocol, name, out)?;
         let realm = if domain.is_empty() { 0 } else { number("realm", &domain.to_lowercase(), 1) };
-        if realm != 0 {
-            self.names.named(300, realm, domain, out)?;
+        let known = self.users.contains(&whole);
+        let is_new = !known && self.users.len() < MAX_USERS;
+        // An archive keeps names for ever. A user beyond the limit still has one, in the login itself.
+        if known || is_new {
+            self.account(id, protocol, name, out)?;
+            if realm != 0 {
+                self.names.named(300, realm, domain, out)?;
+            }
         }
-        let is_new = !self.users.contains(&whole) && self.users.len() < MAX_USERS;
         if is_new {
             let mut user = block(158)?;
             user.set("userId", id)?.set("username", name)?.set("realmId", realm)?.set("protocol", protocol)?;
