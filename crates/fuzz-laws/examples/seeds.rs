@@ -21,7 +21,8 @@ fn main() -> io::Result<()> {
     bundles()?;
     sessions()?;
     requests()?;
-    unified2()
+    unified2()?;
+    eve()
 }
 
 fn records() -> io::Result<()> {
@@ -173,6 +174,46 @@ fn unified2() -> io::Result<()> {
     let all = [frame(104, &body), frame(2, &packet), frame(110, &extra), frame(9, b"?"), vec![0; 16]].concat();
     write("unified2", "spool", &all)?;
     write("unified2", "torn", all.get(..130).unwrap_or_default())
+}
+
+/// Lines of every kind that becomes something, each alone and all together.
+fn eve() -> io::Result<()> {
+    let common = r#""timestamp":"2024-03-01T12:00:05.250000+0100","flow_id":7,"in_iface":"eth1","src_ip":"10.0.0.1","src_port":50000,"dest_ip":"2001:db8::7","dest_port":443,"proto":"TCP""#;
+    let alert = r#""alert":{"action":"blocked","gid":1,"signature_id":7,"rev":2,"signature":"Rule","category":"Misc Attack","severity":2},"xff":"198.51.100.9","packet":"AAECAwQ=","packet_info":{"linktype":1},"payload":"AA==","vlan":[42]"#;
+    let lines = [
+        ("alert", alert),
+        (
+            "tls",
+            r#""tls":{"sni":"a.example.com","version":"TLS 1.2","subject":"CN=a","issuerdn":"CN=a","fingerprint":"00:01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10:11:12:13","notbefore":"2022-01-01T00:00:00","notafter":"2023-01-01T00:00:00","ja3s":{"string":"771,49200,35-23"}}"#,
+        ),
+        (
+            "http",
+            r#""http":{"hostname":"a.example.com","url":"/a?b","http_user_agent":"x","http_refer":"y","status":200}"#,
+        ),
+        (
+            "dns",
+            r#""dns":{"type":"answer","rrname":"a.example.com","rrtype":"A","rcode":"NOERROR","answers":[{"rrname":"a","ttl":300}]}"#,
+        ),
+        ("krb5", r#""krb5":{"msg_type":"KRB_AS_REP","cname":"alice","realm":"EXAMPLE.COM"}"#),
+        ("smb", r#""smb":{"status":"STATUS_SUCCESS","ntlmssp":{"user":"bob","domain":"EXAMPLE","host":"WS-1"}}"#),
+        (
+            "fileinfo",
+            r#""app_proto":"http","fileinfo":{"filename":"/x.exe","size":12,"stored":true,"magic":"PE32","sha256":"abababababababababababababababababababababababababababababababab"}"#,
+        ),
+        ("anomaly", r#""anomaly":{"type":"stream","event":"STREAM_X","app_proto":"smb"}"#),
+        (
+            "flow",
+            r#""app_proto":"tls","flow":{"pkts_toserver":4,"bytes_toclient":7000,"start":"2024-03-01T12:00:00.000000+0100","end":"2024-03-01T12:00:05.000000+0100"},"tcp":{"tcp_flags":"1b"}"#,
+        ),
+        ("stats", r#""stats":{"uptime":1}"#),
+    ];
+    let mut all = String::new();
+    for (kind, rest) in lines {
+        let line = format!("{{\"event_type\":\"{kind}\",{common},{rest}}}\n");
+        write("eve", kind, line.as_bytes())?;
+        all += &line;
+    }
+    write("eve", "all", all.as_bytes())
 }
 
 /// An event in which every field has a value of its own.

@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a broken law panics: that is how a fuzzer learns of it")]
 
 mod client_session;
+mod eve;
 mod framing;
 mod json;
 mod pkcs12;
@@ -19,6 +20,7 @@ mod unified2;
 mod walk;
 
 pub use client_session::client_session;
+pub use eve::eve;
 pub use framing::framing;
 pub use json::json;
 pub use pkcs12::pkcs12;
@@ -31,8 +33,9 @@ pub use unified2::unified2;
 pub type Law = fn(&[u8]);
 
 /// All laws by the names of their targets and seed directories.
-pub const LAWS: [(&str, Law); 8] = [
+pub const LAWS: [(&str, Law); 9] = [
     ("client_session", client_session),
+    ("eve", eve),
     ("framing", framing),
     ("json", json),
     ("pkcs12", pkcs12),

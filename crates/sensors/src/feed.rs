@@ -350,6 +350,9 @@ pub enum FeedError {
     /// The schema lacks a field that sensors fill in.
     #[error("this program cannot fill in one of its records, which is a fault of its schema: {0}")]
     Field(#[from] NoField),
+    /// The schema lacks a data block that sensors make.
+    #[error("this program cannot make data block {0}, which is a fault of its schema")]
+    Block(u32),
     /// A record that was just encoded cannot be read.
     #[error("this program cannot read a record it made, which is a fault of it: {0}")]
     Decode(#[from] RecordError),

@@ -1,5 +1,6 @@
-//! What feeds an archive: Snort unified2 spools and a simulator.
+//! What feeds an archive: Snort unified2 spools, Suricata's eve.json and a simulator.
 
+pub mod eve;
 pub mod feed;
 pub mod maps;
 pub mod simulate;

@@ -168,6 +168,16 @@ pub(crate) enum Sensor {
         after_help = "Example:\n  estreamer sensor unified2 --home /var/lib/estreamer --maps /etc/snort /var/log/snort"
     )]
     Unified2(Unified2),
+    /// Follow the eve.json of Suricata, or listen on a socket for it
+    #[command(
+        after_help = "Example:\n  estreamer sensor eve --home /var/lib/estreamer --device 3 --name ids-3 /var/log/suricata/eve.json\n  \
+                      estreamer sensor eve --home /var/lib/estreamer --socket /run/suricata/eve.sock\n  \
+                      estreamer sensor eve --home /var/lib/estreamer --once eve.json.gz\n\n\
+                      A file is read on from where the last run ended, across rotations. A socket\n(filetype: unix_stream) cannot be read \
+                      again: what was not committed when the sensor\nwas killed is lost. What each type of line became is logged every five \
+                      minutes.\n\nExit codes: 0 done, 1 failed, 2 wrong arguments, 3 some lines are no events."
+    )]
+    Eve(Eve),
     /// Make up the events of an enterprise
     #[command(after_help = "Example:\n  estreamer sensor simulate --home /var/lib/estreamer --events 100000")]
     Simulate(Simulate),
@@ -193,6 +203,43 @@ pub(crate) struct Unified2 {
     #[arg(long, value_name = "NAME", default_value = "snort")]
     pub(crate) name: String,
     /// End when all there is has been read
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Eve {
+    /// The server's home
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// The eve.json, compressed with --once, or the socket
+    #[arg(value_name = "FILE|SOCKET")]
+    pub(crate) input: PathBuf,
+    /// Make a Unix socket of this name, on which Suricata connects
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) socket: bool,
+    /// Device id of this sensor; each sensor has its own
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) device: u32,
+    /// Name of this sensor
+    #[arg(long, value_name = "NAME", default_value = "suricata")]
+    pub(crate) name: String,
+    /// Netmap id of the sensor's domain: which archive it writes to [default: the one of the settings]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=0x7fff))]
+    pub(crate) netmap: Option<u32>,
+    /// Name of the domain
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domain: Option<String>,
+    /// Security zone that traffic comes in from
+    #[arg(long, value_name = "NAME")]
+    pub(crate) zone: Option<String>,
+    /// Flows whose end is waited for, at most
+    #[arg(long, value_name = "N", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) flows: u32,
+    /// How long the end of a flow is waited for, in seconds
+    #[arg(long, value_name = "N", default_value_t = 3600)]
+    pub(crate) flow_age: u64,
+    /// End when all there is has been read; flows without an end become connection events
     #[arg(long)]
     pub(crate) once: bool,
 }

@@ -23,7 +23,7 @@ impl Item {
         let record = decoder.decode(&self.bytes[8..]).unwrap();
         assert_eq!(record.problem(), None);
         assert!(!record.opaque());
-        assert_eq!(record.main().trailing(), []);
+        assert!(record.main().trailing().is_empty());
         look(&record)
     }
 
