@@ -2,6 +2,7 @@
 
 pub mod feed;
 pub mod maps;
+pub mod record;
 pub mod simulate;
 pub mod simulator;
 pub mod snort;

@@ -1,8 +1,10 @@
 //! The arguments of every command.
 
 mod operations;
+mod publish;
 
 pub(crate) use operations::*;
+pub(crate) use publish::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
@@ -47,6 +49,9 @@ pub(crate) enum Command {
     /// Feed a server's archive
     #[command(subcommand)]
     Sensor(Sensor),
+    /// Write records from lines of JSON to a server's archive
+    #[command(after_help = PUBLISH_HELP)]
+    Publish(Publish),
     #[command(flatten)]
     Operation(Operation),
     /// Try out a server: the reference client, with the options of ssl_test.pl
