@@ -1,8 +1,9 @@
-//! What feeds an archive: Snort unified2 spools and a simulator.
+//! What feeds an archive: Snort unified2 spools, captured streams and a simulator.
 
 pub mod feed;
 pub mod maps;
 pub mod record;
+pub mod replay;
 pub mod simulate;
 pub mod simulator;
 pub mod snort;

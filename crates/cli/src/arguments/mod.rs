@@ -176,6 +176,9 @@ pub(crate) enum Sensor {
     /// Make up the events of an enterprise
     #[command(after_help = "Example:\n  estreamer sensor simulate --home /var/lib/estreamer --events 100000")]
     Simulate(Simulate),
+    /// Put the records of captured streams into the archive again
+    #[command(after_help = REPLAY_HELP)]
+    Replay(Replay),
 }
 
 #[derive(Debug, Args)]

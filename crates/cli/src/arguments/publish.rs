@@ -1,6 +1,7 @@
 //! The arguments of the commands that take records from other programs.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 /// What `estreamer publish --help` ends with.
@@ -37,4 +38,58 @@ pub(crate) struct Device {
     /// Name of that device
     #[arg(long, value_name = "NAME", requires = "device")]
     pub(crate) name: Option<String>,
+}
+
+/// What `estreamer sensor replay --help` ends with.
+pub(crate) const REPLAY_HELP: &str = "\
+Examples:
+  estreamer sensor replay --home /var/lib/estreamer --speed 10 --times shifted capture.bin
+  estreamer sensor replay --home /var/lib/estreamer monday.bin tuesday.bin
+
+A file holds messages back to back, as for `estreamer decode`. A replay that was stopped or killed goes on where it
+ended, by the names of its files. Exit codes: 0 all records are in the archive, 1 it failed or was stopped, 3 some
+messages were damaged and skipped.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Replay {
+    /// The server's home
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// How fast: original (as the records were archived first), N times as fast, or max
+    #[arg(long, value_name = "SPEED", default_value = "max", value_parser = Speed::parse)]
+    pub(crate) speed: Speed,
+    /// Whether the times of events stay, or are moved so that the first is now
+    #[arg(long, value_enum, value_name = "TIMES", default_value_t = Times::Original)]
+    pub(crate) times: Times,
+    /// Begin anew, although these files were replayed before
+    #[arg(long)]
+    pub(crate) again: bool,
+    /// Files of captured messages
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// Speed of a replay; `None` is as fast as possible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Speed(pub(crate) Option<NonZeroU32>);
+
+impl Speed {
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "max" => Ok(Speed(None)),
+            "original" => Ok(Speed(Some(NonZeroU32::MIN))),
+            times => {
+                times.parse().map(|n| Speed(Some(n))).map_err(|_| "it must be original, max or a number from 1 on")
+            }
+        }
+    }
+}
+
+/// Times of replayed events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Times {
+    /// As they were
+    Original,
+    /// Moved so that the first is now
+    Shifted,
 }

@@ -1,9 +1,10 @@
 //! `estreamer sensor`.
 
 use super::stop_flag;
-use crate::arguments::{Sensor, Simulate, Unified2};
+use crate::arguments::{Replay, Sensor, Simulate, Times, Unified2};
 use crate::exit::{Exit, Failure};
 use crate::logging;
+use sensors::replay;
 use sensors::simulate::{self, Simulation};
 use sensors::snort::{self, SnortSensor};
 use server::Home;
@@ -14,6 +15,7 @@ pub(crate) fn run(arguments: &Sensor) -> Result<Exit, Failure> {
     match arguments {
         Sensor::Unified2(arguments) => unified2(arguments),
         Sensor::Simulate(arguments) => simulate(arguments),
+        Sensor::Replay(arguments) => replay(arguments),
     }
 }
 
@@ -50,4 +52,28 @@ fn simulate(arguments: &Simulate) -> Result<Exit, Failure> {
     let events = simulation.progress().events();
     println!("{} events simulated; the archive has {events} of seed {}", events - before, arguments.seed);
     Ok(Exit::Done)
+}
+
+fn replay(arguments: &Replay) -> Result<Exit, Failure> {
+    let home = Home::open(&arguments.home)?;
+    let settings = replay::Settings {
+        files: arguments.files.clone(),
+        speed: arguments.speed.0,
+        shifted: arguments.times == Times::Shifted,
+        again: arguments.again,
+    };
+    let mut replay = replay::Replay::open(settings, &home.archive(), home.settings()?.netmap)?;
+    let before = replay.events();
+    let stop = stop_flag()?;
+    let complete = replay.run(&stop)?;
+    let totals = replay.totals();
+    println!(
+        "{} events ({} of unknown types) and {} metadata records replayed; {before} events were in the archive before, \
+         {} records are kept with their flaws, {} damaged ones skipped",
+        totals.events, totals.unknown, totals.metadata, totals.flawed, totals.damaged
+    );
+    if !complete {
+        return Err(Failure::new("stopped before the end; the same command goes on where it ended"));
+    }
+    Ok(if totals.damaged > 0 { Exit::Incomplete } else { Exit::Done })
 }
