@@ -56,6 +56,8 @@ pub struct Publisher {
     feed: Feed,
     known: Known,
     decoder: Decoder,
+    /// What is known here may be more than the archive knows.
+    stale: bool,
     /// Held as long as this lives.
     _lock: File,
 }
@@ -75,7 +77,8 @@ impl Publisher {
         let lock = lock(&root.join(format!("publish-{source}.lock")), source, stop)?;
         let mut feed = Feed::open(root, netmap, format!("publish:{source}").as_bytes(), settings.limits)?;
         let known = Known::load(source, &mut feed)?;
-        let mut publisher = Publisher { settings: settings.clone(), feed, known, decoder: Decoder::new(), _lock: lock };
+        let mut publisher =
+            Publisher { settings: settings.clone(), feed, known, decoder: Decoder::new(), stale: false, _lock: lock };
         publisher.name_device()?;
         Ok(publisher)
     }
@@ -95,6 +98,9 @@ impl Publisher {
         line: Result<Line, LineError>,
         report: &mut Report,
     ) -> Result<(), PublishError> {
+        if self.stale {
+            self.discard()?;
+        }
         let line = match line {
             Ok(line) => line,
             Err(error) => {
@@ -146,8 +152,10 @@ impl Publisher {
     /// # Errors
     /// [`PublishError::Feed`] when the archive cannot be read.
     pub fn discard(&mut self) -> Result<(), PublishError> {
+        self.stale = true;
         self.feed.discard();
         self.known = Known::load(&self.settings.source, &mut self.feed)?;
+        self.stale = false;
         self.name_device()
     }
 

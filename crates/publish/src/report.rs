@@ -39,6 +39,15 @@ pub struct Rejected {
 }
 
 impl Report {
+    /// Adds what has become of further lines.
+    pub(crate) fn add(&mut self, more: Report) {
+        self.accepted += more.accepted;
+        self.known += more.known;
+        self.rejected += more.rejected;
+        let room = MAX_ERRORS.saturating_sub(self.errors.len());
+        self.errors.extend(more.errors.into_iter().take(room));
+    }
+
     /// Counts a line that is no record.
     pub(crate) fn reject(&mut self, line: u64, error: &LineError) {
         self.rejected += 1;

@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Write records from lines of JSON to a server's archive
     #[command(after_help = PUBLISH_HELP)]
     Publish(Publish),
+    /// Create, list and remove the tokens of those who publish over HTTP
+    #[command(subcommand)]
+    Tokens(Tokens),
     #[command(flatten)]
     Operation(Operation),
     /// Try out a server: the reference client, with the options of ssl_test.pl
@@ -179,6 +182,9 @@ pub(crate) enum Sensor {
     /// Put the records of captured streams into the archive again
     #[command(after_help = REPLAY_HELP)]
     Replay(Replay),
+    /// Take records as lines of JSON from a Unix socket and over HTTP
+    #[command(after_help = RECORD_JSON_HELP)]
+    RecordJson(RecordJson),
 }
 
 #[derive(Debug, Args)]

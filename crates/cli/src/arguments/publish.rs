@@ -1,6 +1,7 @@
 //! The arguments of the commands that take records from other programs.
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
@@ -92,4 +93,60 @@ pub(crate) enum Times {
     Original,
     /// Moved so that the first is now
     Shifted,
+}
+
+/// What `estreamer sensor record-json --help` ends with.
+pub(crate) const RECORD_JSON_HELP: &str = "\
+Examples:
+  estreamer sensor record-json --home /var/lib/estreamer --socket /run/estreamer/records.socket --device 9
+  estreamer tokens add --home /var/lib/estreamer my-program
+  estreamer sensor record-json --home /var/lib/estreamer --listen 0.0.0.0:8303
+  curl --cacert /var/lib/estreamer/ca/ca.crt -H 'Authorization: Bearer TOKEN' --data-binary @records.json \\
+    https://estreamer.example.com:8303/records
+
+Lines are those of `estreamer publish`. An answer comes when the records are in the archive.";
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("door").required(true).multiple(true).args(["socket", "listen"]))]
+pub(crate) struct RecordJson {
+    /// The server's home
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Listen at a Unix socket
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Listen for POST /records over HTTPS, with the server's certificate
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// HTTP without TLS, on a loopback address only
+    #[arg(long, requires = "listen")]
+    pub(crate) plain_http: bool,
+    #[command(flatten)]
+    pub(crate) device: Device,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tokens {
+    /// Make a token; it is shown this once
+    #[command(after_help = "Example:\n  estreamer tokens add --home /var/lib/estreamer my-program")]
+    Add(Token),
+    /// List the names of tokens
+    #[command(after_help = "Example:\n  estreamer tokens list --home /var/lib/estreamer")]
+    List {
+        /// The server's home
+        #[arg(long, value_name = "DIR")]
+        home: PathBuf,
+    },
+    /// Remove a token: it is refused from now on
+    #[command(after_help = "Example:\n  estreamer tokens remove --home /var/lib/estreamer my-program")]
+    Remove(Token),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    /// The server's home
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: PathBuf,
+    /// Name of the token; what is published with it has the source http.NAME
+    pub(crate) name: String,
 }

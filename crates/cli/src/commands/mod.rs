@@ -22,6 +22,7 @@ mod start;
 mod status;
 mod stop;
 mod test;
+mod tokens;
 
 pub(crate) use ssl_test::spelled;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Clients(clients) => clients::run(&clients),
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),
+        Command::Tokens(tokens) => tokens::run(&tokens),
         Command::Operation(operation) => operate(operation),
         Command::SslTest(ssl_test) => ssl_test::run(&ssl_test),
         Command::Decode(decode) => decode::run(&decode),

@@ -1,7 +1,7 @@
 //! `estreamer sensor`.
 
-use super::stop_flag;
-use crate::arguments::{Replay, Sensor, Simulate, Times, Unified2};
+use super::{publish::device, stop_flag, tokens::tokens};
+use crate::arguments::{RecordJson, Replay, Sensor, Simulate, Times, Unified2};
 use crate::exit::{Exit, Failure};
 use crate::logging;
 use sensors::replay;
@@ -16,6 +16,7 @@ pub(crate) fn run(arguments: &Sensor) -> Result<Exit, Failure> {
         Sensor::Unified2(arguments) => unified2(arguments),
         Sensor::Simulate(arguments) => simulate(arguments),
         Sensor::Replay(arguments) => replay(arguments),
+        Sensor::RecordJson(arguments) => record_json(arguments),
     }
 }
 
@@ -76,4 +77,21 @@ fn replay(arguments: &Replay) -> Result<Exit, Failure> {
         return Err(Failure::new("stopped before the end; the same command goes on where it ended"));
     }
     Ok(if totals.damaged > 0 { Exit::Incomplete } else { Exit::Done })
+}
+
+fn record_json(arguments: &RecordJson) -> Result<Exit, Failure> {
+    let home = Home::open(&arguments.home)?;
+    let mut settings = publish::Settings::new("");
+    device(&mut settings, &arguments.device);
+    let mut service = publish::Service::new(&home.archive(), home.settings()?.netmap, settings)?;
+    let stop = stop_flag()?;
+    if let Some(path) = &arguments.socket {
+        service.socket(path)?;
+    }
+    if let Some(address) = arguments.listen {
+        let tls = if arguments.plain_http { None } else { Some(pki::web_config(home.server_identity()?)?) };
+        service.listen(address, tls, tokens(&home))?;
+    }
+    service.run(&stop)?;
+    Ok(Exit::Done)
 }
