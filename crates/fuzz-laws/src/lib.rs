@@ -12,6 +12,7 @@ mod framing;
 mod json;
 mod pkcs12;
 mod record;
+mod record_json;
 mod request;
 mod script;
 mod server_session;
@@ -23,6 +24,7 @@ pub use framing::framing;
 pub use json::json;
 pub use pkcs12::pkcs12;
 pub use record::record;
+pub use record_json::record_json;
 pub use request::request;
 pub use server_session::server_session;
 pub use unified2::unified2;
@@ -31,12 +33,13 @@ pub use unified2::unified2;
 pub type Law = fn(&[u8]);
 
 /// All laws by the names of their targets and seed directories.
-pub const LAWS: [(&str, Law); 8] = [
+pub const LAWS: [(&str, Law); 9] = [
     ("client_session", client_session),
     ("framing", framing),
     ("json", json),
     ("pkcs12", pkcs12),
     ("record", record),
+    ("record_json", record_json),
     ("request", request),
     ("server_session", server_session),
     ("unified2", unified2),
