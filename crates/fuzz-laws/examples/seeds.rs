@@ -18,6 +18,7 @@ const RECORDS: [u16; 24] =
 
 fn main() -> io::Result<()> {
     records()?;
+    lines()?;
     bundles()?;
     sessions()?;
     requests()?;
@@ -37,6 +38,28 @@ fn records() -> io::Result<()> {
         unknown.extend_from_slice(&word.to_be_bytes());
     }
     write("record", "unknown", &unknown)
+}
+
+/// Records as they are printed, and lines by hand.
+fn lines() -> io::Result<()> {
+    let format = outputs::Json::new();
+    let mut decoder = wire::decode::Decoder::new();
+    for record_type in RECORDS {
+        let Ok(event) = filled(record_type) else { continue };
+        let mut item = Vec::new();
+        event.encode(None, &mut item);
+        let Ok(record) = decoder.decode(&item) else { continue };
+        let mut line = Vec::new();
+        outputs::Format::format(&format, &outputs::Resolved { record: &record, computed: &[] }, &mut line);
+        write("record_json", &format!("type-{record_type}"), &line)?;
+    }
+    let by_hand = r#"{"recordType": 112, "id": "a", "netmap": 2, "ipProtocol": "TCP", "sourceIpv6Address": "192.0.2.1"}
+
+{"recordType": "Malware Event Record", "blockType": 80, "detectionName": "x", "fileName": {"hex": "c3"}}
+{"recordType": 9999, "data": "00ff"}
+{"recordType": 6, "data": [{"blockType": 0, "data": "x"}, {"blockType": 999, "data": "01"}]}
+{"recordType": 71, "discoveryHeader": {"hasIpv6": 1}, "policyRevisoin": 3}"#;
+    write("record_json", "by-hand", by_hand.as_bytes())
 }
 
 /// Metadata and an event it names; items for framing as well.

@@ -13,6 +13,7 @@ mod framing;
 mod json;
 mod pkcs12;
 mod record;
+mod record_json;
 mod request;
 mod script;
 mod server_session;
@@ -25,6 +26,7 @@ pub use framing::framing;
 pub use json::json;
 pub use pkcs12::pkcs12;
 pub use record::record;
+pub use record_json::record_json;
 pub use request::request;
 pub use server_session::server_session;
 pub use unified2::unified2;
@@ -40,6 +42,7 @@ pub const LAWS: [(&str, Law); 9] = [
     ("json", json),
     ("pkcs12", pkcs12),
     ("record", record),
+    ("record_json", record_json),
     ("request", request),
     ("server_session", server_session),
     ("unified2", unified2),

@@ -56,6 +56,7 @@ mod peer;
 pub mod pkcs12;
 pub mod server_tls;
 mod survey;
+pub mod token;
 
 pub use authority::{Authority, AuthorityOptions, Issued, KeyKind, Validity, check_host};
 pub use certificate::{CertificateInfo, certificate_name, fingerprint, time_text};
@@ -68,4 +69,4 @@ pub use files::{create_private_dir, read_bounded, read_private, write_private};
 pub use key::{PrivateKey, certificate_to_pem, certificates_from_pem};
 pub use names::{NameCheck, Resolver, SystemResolver, check_name};
 pub use pkcs12::{Bundle, Pkcs12Style};
-pub use server_tls::{ClientList, ServerIdentity, Standing, server_config};
+pub use server_tls::{ClientList, ServerIdentity, Standing, server_config, web_config};

@@ -96,6 +96,24 @@ pub fn server_config(
     Ok(Arc::new(config))
 }
 
+/// The TLS configuration of a service that knows its clients by other means than certificates: TLS 1.2 and 1.3.
+///
+/// # Errors
+/// As for [`server_config`].
+pub fn web_config(identity: ServerIdentity) -> Result<Arc<ServerConfig>> {
+    let leaf = identity.chain.first().ok_or_else(|| Error::BadCertificate { detail: "the server has none".into() })?;
+    if !identity.key.belongs_to(leaf)? {
+        return Err(Error::KeyMismatch);
+    }
+    let certified = CertifiedKey::new(identity.chain, identity.key.signing_key()?);
+    let config = ServerConfig::builder_with_provider(crypto::provider())
+        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])
+        .map_err(tls_error)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    Ok(Arc::new(config))
+}
+
 /// Accepts certificates of one authority that are on the list.
 #[derive(Debug)]
 struct ListedClients {

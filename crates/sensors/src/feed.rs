@@ -109,6 +109,14 @@ impl Feed {
         Ok(self.archive.position(&self.source)?)
     }
 
+    /// What [`position_of`](Self::position_of) was given for another name before the last commit.
+    ///
+    /// # Errors
+    /// [`FeedError::Archive`] when the archive cannot be read.
+    pub fn committed_position_of(&mut self, name: &[u8]) -> Result<Option<Vec<u8>>, FeedError> {
+        Ok(self.archive.position(name)?)
+    }
+
     /// Adds a metadata record, unless the last one of its key that this feed was given was the same. It is written
     /// before the events of its commit. The archive leaves out what it has already, so repeating it after a restart
     /// does no harm.
@@ -180,6 +188,25 @@ impl Feed {
         self.batch.set_position(&self.source, position)?;
         self.added(0);
         Ok(())
+    }
+
+    /// Sets what a sensor has to remember besides its position, under a name of its own; durable in the same commit.
+    ///
+    /// # Errors
+    /// As for [`position`](Self::position).
+    pub fn position_of(&mut self, name: &[u8], position: &[u8]) -> Result<(), FeedError> {
+        self.batch.set_position(name, position)?;
+        self.added(0);
+        Ok(())
+    }
+
+    /// Forgets everything that is not committed, for a sensor that has told its source so.
+    pub fn discard(&mut self) {
+        self.batch.clear();
+        self.known.clear();
+        self.pending.fill(0);
+        self.bytes = 0;
+        self.since = None;
     }
 
     /// Events that are not committed yet.

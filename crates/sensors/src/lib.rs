@@ -1,8 +1,10 @@
-//! What feeds an archive: Snort unified2 spools, Suricata's eve.json and a simulator.
+//! What feeds an archive: Snort unified2 spools, Suricata's eve.json, captured streams and a simulator.
 
 pub mod eve;
 pub mod feed;
 pub mod maps;
+pub mod record;
+pub mod replay;
 pub mod simulate;
 pub mod simulator;
 pub mod snort;

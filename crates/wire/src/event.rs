@@ -84,6 +84,30 @@ impl Block {
         }
     }
 
+    /// A block that nobody knows: its octets, block header included.
+    pub fn opaque(octets: Vec<u8>) -> Self {
+        Block { trailing: octets, ..Block::new(&OPAQUE) }
+    }
+
+    /// Ends the block before the field at a position, as older products end it before `optional` fields.
+    pub fn end_before(&mut self, position: usize) {
+        self.present = self.present.min(position);
+    }
+
+    /// Writes the list or blob at a position under this block type instead of the one its layout has.
+    pub fn set_kind(&mut self, position: usize, block_type: u32) {
+        self.kinds.retain(|(at, _)| *at != position);
+        let usual = self.layout.fields.get(position).map(|f| primitive_type(self.layout.series, f.kind));
+        if usual.is_some_and(|usual| usual != block_type) {
+            self.kinds.push((position, block_type));
+        }
+    }
+
+    /// Puts octets behind the fields, as newer products do.
+    pub fn set_trailing(&mut self, octets: Vec<u8>) {
+        self.trailing = octets;
+    }
+
     /// The value at a position of the layout.
     pub fn value(&self, position: usize) -> &Value {
         self.values.get(position).unwrap_or(&Value::Unset)
@@ -95,7 +119,7 @@ impl Block {
     }
 
     /// Shows each value to `change`, those of nested blocks behind the one they are in.
-    pub(crate) fn each_value(&mut self, change: &mut dyn FnMut(&Field, &mut Value)) {
+    pub fn each_value(&mut self, change: &mut dyn FnMut(&Field, &mut Value)) {
         for (field, value) in self.layout.fields.iter().zip(&mut self.values) {
             change(field, value);
             match value {
@@ -309,6 +333,19 @@ impl Event {
     /// Everything after the headers.
     pub fn main_mut(&mut self) -> &mut Block {
         &mut self.main
+    }
+
+    /// Puts octets behind the block of a record that has one; of other records they belong behind the fields.
+    pub fn set_trailing(&mut self, octets: Vec<u8>) {
+        self.trailing = octets;
+    }
+
+    /// Shows each value to `change`: those of the discovery event header, then those of the event.
+    pub fn each_value(&mut self, change: &mut dyn FnMut(&Field, &mut Value)) {
+        if let Some(header) = &mut self.discovery {
+            header.each_value(change);
+        }
+        self.main.each_value(change);
     }
 
     /// The discovery event header, when the record has one.

@@ -58,13 +58,18 @@ impl Layout {
         self.names(position).find(applies).map(|n| n.of)
     }
 
+    /// This form of the block or record body and the others it can come in, the expected one first.
+    pub fn forms(&'static self) -> impl Iterator<Item = &'static Layout> {
+        std::iter::once(self).chain(self.alternatives.iter().map(|a| a.layout))
+    }
+
     /// The number is known and the fields are not: what has this layout is kept as bytes.
     pub fn is_gap(&self) -> bool {
         self.certainty == Certainty::Gap
     }
 
     /// Whether this stands for any block of its series.
-    pub(crate) fn is_any(&self) -> bool {
+    pub fn is_any(&self) -> bool {
         self.number == u32::MAX
     }
 
@@ -167,11 +172,11 @@ pub struct Field {
     /// The later field whose length in bytes this one holds.
     pub counts: Option<u16>,
     /// What is added to the number in this field to give the length of the field it counts.
-    pub(crate) adjust: i16,
+    pub adjust: i16,
     /// A block that ends before this field is whole without it and what follows.
     pub optional: bool,
     /// A list whose blocks stand there without a list header, up to the end of the enclosing block.
-    pub(crate) repeat: bool,
+    pub repeat: bool,
     /// An address in little-endian order.
     pub(crate) little: bool,
     /// The place a decoder keeps for this field, or for the run of fixed fields it belongs to.

@@ -1,8 +1,10 @@
 //! The arguments of every command.
 
 mod operations;
+mod publish;
 
 pub(crate) use operations::*;
+pub(crate) use publish::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
@@ -47,6 +49,12 @@ pub(crate) enum Command {
     /// Feed a server's archive
     #[command(subcommand)]
     Sensor(Sensor),
+    /// Write records from lines of JSON to a server's archive
+    #[command(after_help = PUBLISH_HELP)]
+    Publish(Publish),
+    /// Create, list and remove the tokens of those who publish over HTTP
+    #[command(subcommand)]
+    Tokens(Tokens),
     #[command(flatten)]
     Operation(Operation),
     /// Try out a server: the reference client, with the options of ssl_test.pl
@@ -181,6 +189,12 @@ pub(crate) enum Sensor {
     /// Make up the events of an enterprise
     #[command(after_help = "Example:\n  estreamer sensor simulate --home /var/lib/estreamer --events 100000")]
     Simulate(Simulate),
+    /// Put the records of captured streams into the archive again
+    #[command(after_help = REPLAY_HELP)]
+    Replay(Replay),
+    /// Take records as lines of JSON from a Unix socket and over HTTP
+    #[command(after_help = RECORD_JSON_HELP)]
+    RecordJson(RecordJson),
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ mod demo;
 mod init;
 mod place;
 mod presets;
+mod publish;
 mod schema;
 mod sensor;
 mod server;
@@ -21,6 +22,7 @@ mod start;
 mod status;
 mod stop;
 mod test;
+mod tokens;
 
 pub(crate) use ssl_test::spelled;
 
@@ -36,6 +38,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Server(server) => server::run(&server),
         Command::Clients(clients) => clients::run(&clients),
         Command::Sensor(sensor) => sensor::run(&sensor),
+        Command::Publish(publish) => publish::run(&publish),
+        Command::Tokens(tokens) => tokens::run(&tokens),
         Command::Operation(operation) => operate(operation),
         Command::SslTest(ssl_test) => ssl_test::run(&ssl_test),
         Command::Decode(decode) => decode::run(&decode),

@@ -1,10 +1,11 @@
 //! `estreamer sensor`.
 
-use super::stop_flag;
-use crate::arguments::{Eve, Sensor, Simulate, Unified2};
+use super::{publish::device, stop_flag, tokens::tokens};
+use crate::arguments::{Eve, RecordJson, Replay, Sensor, Simulate, Times, Unified2};
 use crate::exit::{Exit, Failure};
 use crate::logging;
 use sensors::eve::{self, EveSensor};
+use sensors::replay;
 use sensors::simulate::{self, Simulation};
 use sensors::snort::{self, SnortSensor};
 use server::Home;
@@ -16,6 +17,8 @@ pub(crate) fn run(arguments: &Sensor) -> Result<Exit, Failure> {
         Sensor::Unified2(arguments) => unified2(arguments),
         Sensor::Eve(arguments) => eve(arguments),
         Sensor::Simulate(arguments) => simulate(arguments),
+        Sensor::Replay(arguments) => replay(arguments),
+        Sensor::RecordJson(arguments) => record_json(arguments),
     }
 }
 
@@ -88,5 +91,46 @@ fn simulate(arguments: &Simulate) -> Result<Exit, Failure> {
     simulation.run(&stop)?;
     let events = simulation.progress().events();
     println!("{} events simulated; the archive has {events} of seed {}", events - before, arguments.seed);
+    Ok(Exit::Done)
+}
+
+fn replay(arguments: &Replay) -> Result<Exit, Failure> {
+    let home = Home::open(&arguments.home)?;
+    let settings = replay::Settings {
+        files: arguments.files.clone(),
+        speed: arguments.speed.0,
+        shifted: arguments.times == Times::Shifted,
+        again: arguments.again,
+    };
+    let mut replay = replay::Replay::open(settings, &home.archive(), home.settings()?.netmap)?;
+    let before = replay.events();
+    let stop = stop_flag()?;
+    let complete = replay.run(&stop)?;
+    let totals = replay.totals();
+    println!(
+        "{} events ({} of unknown types) and {} metadata records replayed; {before} events were in the archive before, \
+         {} records are kept with their flaws, {} damaged ones skipped",
+        totals.events, totals.unknown, totals.metadata, totals.flawed, totals.damaged
+    );
+    if !complete {
+        return Err(Failure::new("stopped before the end; the same command goes on where it ended"));
+    }
+    Ok(if totals.damaged > 0 { Exit::Incomplete } else { Exit::Done })
+}
+
+fn record_json(arguments: &RecordJson) -> Result<Exit, Failure> {
+    let home = Home::open(&arguments.home)?;
+    let mut settings = publish::Settings::new("");
+    device(&mut settings, &arguments.device);
+    let mut service = publish::Service::new(&home.archive(), home.settings()?.netmap, settings)?;
+    let stop = stop_flag()?;
+    if let Some(path) = &arguments.socket {
+        service.socket(path)?;
+    }
+    if let Some(address) = arguments.listen {
+        let tls = if arguments.plain_http { None } else { Some(pki::web_config(home.server_identity()?)?) };
+        service.listen(address, tls, tokens(&home))?;
+    }
+    service.run(&stop)?;
     Ok(Exit::Done)
 }

@@ -8,6 +8,7 @@
     reason = "tests may fail loudly; clippy knows only #[test] functions as such"
 )]
 
+pub mod archived;
 pub mod authority;
 pub mod peer;
 pub mod programs;
