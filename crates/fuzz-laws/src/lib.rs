@@ -35,7 +35,7 @@ pub use unified2::unified2;
 pub type Law = fn(&[u8]);
 
 /// All laws by the names of their targets and seed directories.
-pub const LAWS: [(&str, Law); 9] = [
+pub const LAWS: [(&str, Law); 10] = [
     ("client_session", client_session),
     ("eve", eve),
     ("framing", framing),
