@@ -203,3 +203,11 @@ pub enum EveError {
     #[error(transparent)]
     Feed(#[from] FeedError),
 }
+
+impl EveError {
+    /// Whether the state could not be written for lack of room.
+    fn is_full(&self) -> bool {
+        let EveError::State { source, .. } = self else { return false };
+        source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+    }
+}

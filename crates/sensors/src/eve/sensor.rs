@@ -338,7 +338,7 @@ impl EveSensor {
         }
         let last = self.position.commit;
         if flows {
-            self.store.save(last, last + 1, &self.mapper.flows, &self.mapper.new_users)?;
+            self.save(last, stop)?;
         }
         let next = Position { commit: last + 1, events: self.mapper.events(), lines: self.position.lines, place };
         self.feed.position(&next.encode())?;
@@ -347,6 +347,29 @@ impl EveSensor {
         self.mapper.flows.saved();
         self.mapper.new_users.clear();
         Ok(())
+    }
+
+    /// Writes what is known of flows. While there is no room this waits, as the feed does.
+    fn save(&mut self, last: u64, stop: &AtomicBool) -> Result<(), EveError> {
+        let mut said = false;
+        loop {
+            match self.store.save(last, last + 1, &self.mapper.flows, &self.mapper.new_users) {
+                Err(error) if error.is_full() => {
+                    if !std::mem::replace(&mut said, true) {
+                        tracing::warn!(%error, "There is no room, so this sensor waits; nothing is lost. Free space.");
+                    }
+                    if !pause(stop, RETRY) {
+                        return Err(error);
+                    }
+                }
+                result => {
+                    if said && result.is_ok() {
+                        tracing::info!("There is room again; the sensor goes on.");
+                    }
+                    return result;
+                }
+            }
+        }
     }
 
     fn report(&mut self) {
