@@ -143,3 +143,14 @@ fn names_aliases_and_versions() {
     let line = parse(br#"{"recordType": 112, "id": 17}"#, &Defaults::default()).unwrap();
     assert_eq!(line.id.as_deref(), Some("17"));
 }
+
+#[test]
+fn the_examples_of_the_manual_are_records() {
+    let manual = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/server.md");
+    let text = std::fs::read_to_string(manual).unwrap();
+    let examples: Vec<&str> = text.lines().filter(|line| line.starts_with("{\"recordType\"")).collect();
+    assert!(examples.len() >= 3);
+    for example in examples {
+        read(example, |record| assert!(!record.opaque()));
+    }
+}
