@@ -22,17 +22,29 @@ fn screen() -> &'static MultiProgress {
     SCREEN.get_or_init(MultiProgress::new)
 }
 
-/// Standard error, for a log that does not get into the way of the lines.
-#[derive(Debug, Default)]
-pub(crate) struct Above;
+/// A stream for a log that does not get into the way of the lines.
+#[derive(Debug)]
+pub(crate) struct Above<W>(W);
 
-impl Write for Above {
+impl Above<io::Stderr> {
+    pub(crate) fn stderr() -> Self {
+        Above(io::stderr())
+    }
+}
+
+impl Above<io::Stdout> {
+    pub(crate) fn stdout() -> Self {
+        Above(io::stdout())
+    }
+}
+
+impl<W: Write> Write for Above<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        screen().suspend(|| io::stderr().write(bytes))
+        screen().suspend(|| self.0.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        self.0.flush()
     }
 }
 

@@ -59,9 +59,9 @@ pub(crate) fn collector(log: &Log) -> Result<Handle, Failure> {
         }
     };
     let to_file = file.clone().map(|file| lines(log, Shared(file)));
-    let stdout = log.stdout.then(|| lines(log, std::io::stdout));
     // Above the live view, where there is one.
-    let stderr = log.stderr.then(|| lines(log, Above::default));
+    let stdout = log.stdout.then(|| lines(log, Above::stdout));
+    let stderr = log.stderr.then(|| lines(log, Above::stderr));
     tracing_subscriber::registry().with(filter(log.level)).with(to_file).with(stdout).with(stderr).init();
     Ok(Handle(file))
 }
