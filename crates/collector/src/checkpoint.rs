@@ -156,6 +156,15 @@ impl Checkpoint {
         Ok((Checkpoint { path: path.to_owned(), db, seconds }, resume))
     }
 
+    /// Forgets what the members of these sets have sent: they are no longer there.
+    pub fn forget<'a>(&mut self, sets: impl IntoIterator<Item = &'a String>) -> Result<(), CheckpointError> {
+        let failed = |source| CheckpointError::Database { path: self.path.clone(), source };
+        for set in sets {
+            self.db.execute("DELETE FROM seen WHERE twins = ?1", [set]).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     /// Makes progress durable.
     pub fn commit(&mut self, changes: &Changes<'_>) -> Result<(), CheckpointError> {
         let failed = |source| CheckpointError::Database { path: self.path.clone(), source };
@@ -302,8 +311,11 @@ mod tests {
         };
         commit(vec![(1, Some(seen(1))), (u64::MAX, Some(seen(2)))]);
         commit(vec![(1, None), (u64::MAX, Some(seen(3)))]);
-        let (_, resume) = Checkpoint::open(&path).unwrap();
+        let (mut checkpoint, resume) = Checkpoint::open(&path).unwrap();
         assert_eq!(resume.seen["pair"], [(u64::MAX, seen(3))]);
+        checkpoint.forget(resume.seen.keys()).unwrap();
+        drop(checkpoint);
+        assert!(Checkpoint::open(&path).unwrap().1.seen.is_empty());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use outputs::Remote as Spooled;
 use outputs::scp::{Remote, Scp};
 use outputs::{Destination, Error as DestinationError, File, Format, Metrics, Settings, Stdout, Target};
 use rustls::ClientConfig;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,8 +126,9 @@ impl Collector {
         let tls: Vec<Arc<ClientConfig>> = config.servers.iter().map(tls).collect::<Result<_, _>>()?;
         let listen = |address| Web::bind(address).map_err(|source| RunError::Listen { address, source });
         let web = config.monitor.listen.map(listen).transpose()?;
-        let (checkpoint, mut resume) = Checkpoint::open(&config.state_file())?;
+        let (mut checkpoint, mut resume) = Checkpoint::open(&config.state_file())?;
         crate::encore::take_over(&config, &mut resume);
+        join(&config, &mut resume);
         let mut parts = outputs(&config, &resume)?;
         for output in extra {
             parts.stats.push(Arc::new(OutputStats::new(&output.name, "", None)));
@@ -154,6 +156,7 @@ impl Collector {
         }
         drop((work, done));
         let (sources, sets) = sources(&config, &mut resume);
+        checkpoint.forget(resume.seen.keys())?;
         let delivery = Delivery::new(sources, sets, parts.destinations, checkpoint, status.clone(), used);
         let until = stop.clone();
         let delivery = thread("delivery", move || {
@@ -258,26 +261,40 @@ fn origins(config: &Config, status: &Status) -> Vec<Origin> {
     config.servers.iter().zip(&status.sources).map(origin).collect()
 }
 
+/// A member that joins a set begins where the others are: what came before they have delivered, and it is forgotten.
+fn join(config: &Config, resume: &mut Resume) {
+    for server in config.servers.iter().filter(|s| s.set.is_some()) {
+        let second = |s: &Server| resume.sources.get(&s.key()).and_then(|position| position.second);
+        let others = config.servers.iter().filter(|other| other.set == server.set).filter_map(second).max();
+        if let (None, Some(newest)) = (second(server), others) {
+            tracing::info!("{} joins a set: it begins at second {newest}, where the others are", server.name());
+            resume.sources.entry(server.key()).or_default().second = Some(newest);
+        }
+    }
+}
+
 /// What delivery is to know of the sources, and the sets they belong to.
 fn sources(config: &Config, resume: &mut Resume) -> (Vec<Source>, Vec<(String, Twins)>) {
-    let mut names: Vec<(&str, usize)> = Vec::new();
+    // What members have sent is stored by their numbers: these must not depend on the order in the file, and a set that
+    // gains or loses a member is another one.
+    let mut members: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (set, server) in config.servers.iter().filter_map(|s| Some((s.set.as_deref()?, s))) {
+        members.entry(set).or_default().insert(server.key());
+    }
     let mut sources = Vec::new();
     for server in &config.servers {
-        let member = server.set.as_deref().map(|set| {
-            let at = names.iter().position(|(name, _)| *name == set).unwrap_or_else(|| {
-                names.push((set, 0));
-                names.len() - 1
-            });
-            let (_, members) = &mut names[at];
-            *members += 1;
-            (at, *members - 1)
+        let key = server.key();
+        let member = server.set.as_deref().and_then(|set| {
+            let number = members.keys().position(|name| *name == set)?;
+            Some((number, members.get(set)?.iter().position(|member| *member == key)?))
         });
-        sources.push(Source { key: server.key(), member });
+        sources.push(Source { key, member });
     }
     let mut sets: Vec<(String, Twins)> = Vec::new();
-    for (name, members) in names {
-        let seen = resume.seen.remove(name).unwrap_or_default();
-        sets.push((name.to_owned(), Twins::new(members, Limits::default(), seen)));
+    for (name, members) in &members {
+        let name = format!("{name}: {}", members.iter().map(String::as_str).collect::<Vec<_>>().join(" "));
+        let seen = resume.seen.remove(&name).unwrap_or_default();
+        sets.push((name, Twins::new(members.len(), Limits::default(), seen)));
     }
     // What the members have named is no news when another of them says it again.
     for (server, source) in config.servers.iter().zip(&sources) {
@@ -594,4 +611,52 @@ async fn probe_async(config: &Config, server: &Server) -> Result<Probe, String> 
     })?;
     let _ = stream.shutdown().await;
     Ok(Probe { address, tls: format!("{version}{suite}"), fingerprint, services, first })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::twins::{MEMBERS, Seen};
+
+    fn config(hosts: &[&str]) -> Config {
+        let entry = |host: &&str| format!(r#"{{"host": "{host}", "pkcs12Filepath": "c", "set": "pair"}}"#);
+        let list: Vec<String> = hosts.iter().map(entry).collect();
+        let servers = list.join(",");
+        let text = format!(r#"{{"subscription": {{"servers": [{servers}]}}, "handler": {{"outputters": []}}}}"#);
+        Config::parse(&text, Path::new("e.conf"), "/e".into()).unwrap()
+    }
+
+    #[test]
+    fn who_joins_a_set_begins_where_the_others_are() {
+        let mut resume = Resume::default();
+        join(&config(&["a", "b"]), &mut resume);
+        assert!(resume.sources.is_empty(), "all of them are new");
+        resume.sources.entry("a:8302".into()).or_default().second = Some(5);
+        resume.sources.entry("b:8302".into()).or_default().second = Some(9);
+        join(&config(&["a", "b", "c"]), &mut resume);
+        let second = |key: &str| resume.sources[key].second;
+        assert_eq!([second("a:8302"), second("b:8302"), second("c:8302")], [Some(5), Some(9), Some(9)]);
+    }
+
+    #[test]
+    fn members_keep_their_numbers_whatever_their_order() {
+        let members = |hosts: &[&str], resume: &mut Resume| {
+            let (sources, sets) = sources(&config(hosts), resume);
+            let numbers: Vec<(String, usize)> = sources.into_iter().map(|s| (s.key, s.member.unwrap().1)).collect();
+            (numbers, sets[0].0.clone(), sets[0].1.len())
+        };
+        let stored = || Resume {
+            seen: [("pair: a:8302 b:8302".to_owned(), vec![(7, Seen { second: 1, counts: [1; MEMBERS] })])]
+                .into_iter()
+                .collect(),
+            ..Resume::default()
+        };
+        let (first, second) = (("a:8302".to_owned(), 0), ("b:8302".to_owned(), 1));
+        let (numbers, name, seen) = members(&["a", "b"], &mut stored());
+        assert_eq!((numbers, name.as_str(), seen), (vec![first.clone(), second.clone()], "pair: a:8302 b:8302", 1));
+        assert_eq!(members(&["b", "a"], &mut stored()).0, [second, first]);
+        let mut resume = stored();
+        assert_eq!(members(&["a", "b", "c"], &mut resume).2, 0, "another set knows nothing yet");
+        assert_eq!(resume.seen.len(), 1, "what is left is to be forgotten");
+    }
 }
