@@ -232,10 +232,6 @@ impl Style for StandardCef {
         &self.shown
     }
 
-    fn plain<'o>(&self, octets: &[u8], _: bool, out: Line<'o>) -> Line<'o> {
-        raw(out, octets)
-    }
-
     fn odd<'o>(&self, text: &str, out: Line<'o>) -> Line<'o> {
         text.chars().fold(out, |out, c| match c {
             '\\' => out.bytes(b"\\\\"),
@@ -245,14 +241,6 @@ impl Style for StandardCef {
             '\0' => out,
             c => character(out, c),
         })
-    }
-
-    fn garbled<'o>(&self, octets: &[u8], out: Line<'o>) -> Line<'o> {
-        out.bytes(b"0x").hex(octets)
-    }
-
-    fn null<'o>(&self, out: Line<'o>) -> Line<'o> {
-        out
     }
 
     fn payload<'o>(&self, payload: &Item<'_>, out: Line<'o>) -> Line<'o> {
@@ -275,10 +263,6 @@ impl Style for Leef {
         &self.shown
     }
 
-    fn plain<'o>(&self, octets: &[u8], _: bool, out: Line<'o>) -> Line<'o> {
-        raw(out, octets)
-    }
-
     fn odd<'o>(&self, text: &str, out: Line<'o>) -> Line<'o> {
         let delimiter = char::from(self.delimiter);
         text.chars().fold(out, |out, c| match c {
@@ -289,14 +273,6 @@ impl Style for Leef {
             c if c == delimiter => out.bytes(b" "),
             c => character(out, c),
         })
-    }
-
-    fn garbled<'o>(&self, octets: &[u8], out: Line<'o>) -> Line<'o> {
-        out.bytes(b"0x").hex(octets)
-    }
-
-    fn null<'o>(&self, out: Line<'o>) -> Line<'o> {
-        out
     }
 
     fn payload<'o>(&self, payload: &Item<'_>, out: Line<'o>) -> Line<'o> {

@@ -120,14 +120,6 @@ impl Style for Values {
         if self.bars { out } else { out.bytes(b"\"") }
     }
 
-    fn garbled<'o>(&self, octets: &[u8], out: Line<'o>) -> Line<'o> {
-        out.bytes(b"0x").hex(octets)
-    }
-
-    fn null<'o>(&self, out: Line<'o>) -> Line<'o> {
-        out
-    }
-
     fn payload<'o>(&self, payload: &Item<'_>, out: Line<'o>) -> Line<'o> {
         text(self, payload_text(payload, PacketEncoding::Hex).as_bytes(), false, out)
     }

@@ -79,24 +79,12 @@ impl Style for Values {
         &FMC
     }
 
-    fn plain<'o>(&self, octets: &[u8], _: bool, out: Line<'o>) -> Line<'o> {
-        raw(out, octets)
-    }
-
     fn odd<'o>(&self, text: &str, out: Line<'o>) -> Line<'o> {
         text.chars().fold(out, |out, c| match c {
             '\n' | '\r' => out.bytes(b" "),
             '\0' => out,
             c => character(out, c),
         })
-    }
-
-    fn garbled<'o>(&self, octets: &[u8], out: Line<'o>) -> Line<'o> {
-        out.bytes(b"0x").hex(octets)
-    }
-
-    fn null<'o>(&self, out: Line<'o>) -> Line<'o> {
-        out
     }
 
     fn payload<'o>(&self, payload: &Item<'_>, out: Line<'o>) -> Line<'o> {

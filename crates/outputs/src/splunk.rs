@@ -218,10 +218,6 @@ impl Style for QuotedValues {
         out.bytes(b"\"")
     }
 
-    fn garbled<'o>(&self, octets: &[u8], out: Line<'o>) -> Line<'o> {
-        out.bytes(b"0x").hex(octets)
-    }
-
     fn null<'o>(&self, out: Line<'o>) -> Line<'o> {
         out.bytes(b"\"\"")
     }

@@ -18,16 +18,22 @@ pub(crate) trait Style {
     fn shown(&self) -> &Shown;
 
     /// Text without an [`ODD`] octet. `quote`: there is a [`QUOTE`] one.
-    fn plain<'o>(&self, octets: &[u8], quote: bool, out: Line<'o>) -> Line<'o>;
+    fn plain<'o>(&self, octets: &[u8], _quote: bool, out: Line<'o>) -> Line<'o> {
+        raw(out, octets)
+    }
 
     /// Any other text.
     fn odd<'o>(&self, text: &str, out: Line<'o>) -> Line<'o>;
 
     /// Octets that should be text and are no UTF-8.
-    fn garbled<'o>(&self, octets: &[u8], out: Line<'o>) -> Line<'o>;
+    fn garbled<'o>(&self, octets: &[u8], out: Line<'o>) -> Line<'o> {
+        out.bytes(b"0x").hex(octets)
+    }
 
     /// Where something was looked for and not found.
-    fn null<'o>(&self, out: Line<'o>) -> Line<'o>;
+    fn null<'o>(&self, out: Line<'o>) -> Line<'o> {
+        out
+    }
 
     /// An IPv6 address.
     fn ipv6<'o>(&self, address: &[u8; 16], out: Line<'o>) -> Line<'o> {
