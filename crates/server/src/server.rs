@@ -18,7 +18,7 @@ use crate::clients::Clients;
 use crate::connection;
 use crate::error::{Error, Result};
 use crate::home::Home;
-use crate::log::{Control, Speaker, say};
+use crate::log::{Control, Recent, Speaker, say};
 use crate::settings::Settings;
 use crate::sockets;
 use crate::table::{Full, Stats, Table};
@@ -229,6 +229,11 @@ impl Handle {
     /// How the service and its sessions are doing.
     pub fn stats(&self) -> Stats {
         self.shared.table.stats()
+    }
+
+    /// The recent lines of the log, if the service was given one.
+    pub fn recent(&self) -> Option<Recent> {
+        self.shared.options.log.as_ref().map(Control::recent)
     }
 
     /// The addresses the service listens on.

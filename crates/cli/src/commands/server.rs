@@ -124,8 +124,10 @@ fn background(arguments: &Arguments, home: &Home) -> Result<Exit, Failure> {
 
 /// The log of a service in the background: the file of the settings, else `log/server.log`.
 fn log_file(home: &Home) -> PathBuf {
-    let path = home.settings().ok().and_then(|s| s.log_path(home.dir()));
-    path.unwrap_or_else(|| home.dir().join("log").join("server.log"))
+    match home.settings().map(|s| s.log_target(home.dir())) {
+        Ok(server::log::Target::File(path)) => path,
+        _ => home.dir().join("log").join("server.log"),
+    }
 }
 
 fn pid_path(home: &Home) -> PathBuf {
