@@ -10,7 +10,7 @@ use super::entry::{Entry, cut, safe};
 use super::rank;
 
 /// How many lines are kept.
-pub const KEPT: usize = 2000;
+const KEPT: usize = 2000;
 
 /// Bytes of a text that are kept, so that all of them take a few megabytes at most.
 const TEXT: usize = 2048;
