@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk;
 use crate::error::{Error, Result};
 use crate::head::HeadFile;
 
@@ -72,46 +71,8 @@ pub fn size(root: &Path, netmap: u32) -> Result<Size> {
     Ok(size)
 }
 
-/// What [`retain`] may delete. A limit that is `None` does not apply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// Segments that end before this archival second go.
-    pub since: Option<u32>,
-    /// The oldest segments go while all together have more bytes than this.
-    pub bytes: Option<u64>,
-}
-
-/// Deletes whole segments, oldest first, as far as `keep` allows, and says how much went. The newest segment
-/// always stays. No lock is taken: old segments are never written, and a reader that has one open reads it to
-/// its end (so its space is freed only then).
-///
-/// # Errors
-/// [`Error::Io`] when the directory cannot be read or a file cannot be removed.
-pub fn retain(root: &Path, netmap: u32, keep: Keep) -> Result<Size> {
-    let dir = netmap_dir(root, netmap);
-    let mut gone = Size::default();
-    // Without a head nobody knows which segment is being written.
-    let Some(head) = HeadFile::new(&dir, netmap).read()?.head() else { return Ok(gone) };
-    let mut total = size(root, netmap)?.bytes;
-    let starts = segments(&dir)?;
-    for (start, next) in starts.iter().zip(starts.iter().skip(1)) {
-        let old = keep.since.is_some_and(|since| *next <= since);
-        let much = keep.bytes.is_some_and(|bytes| total > bytes);
-        if *start >= head.segment || !(old || much) {
-            break;
-        }
-        let path = segment_path(&dir, *start);
-        let bytes = file_size(&path)?.unwrap_or(0);
-        disk::remove(&path)?;
-        tracing::info!(path = %path.display(), bytes, "An archive segment past its retention was deleted.");
-        total = total.saturating_sub(bytes);
-        gone.segments += 1;
-        gone.bytes += bytes;
-    }
-    Ok(gone)
-}
-
-fn file_size(path: &Path) -> Result<Option<u64>> {
+/// The length of a file; `None` when there is none.
+pub(crate) fn file_size(path: &Path) -> Result<Option<u64>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata.len())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

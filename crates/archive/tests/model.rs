@@ -172,7 +172,7 @@ impl Run {
             Action::Reopen => self.reopen(),
             Action::Retain(bytes) => {
                 // The follower has read everything, so it misses nothing.
-                archive::retain(self.site.root(), NETMAP, Keep { bytes: Some(*bytes), since: None }).unwrap();
+                self.site.retain(Keep { bytes: Some(*bytes), ..Keep::default() });
             }
         }
     }
