@@ -55,7 +55,9 @@ pub(crate) fn read_part(file: &File, path: &Path, buf: &mut [u8], offset: u64) -
     let mut done = 0;
     while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
         let from = offset + done as u64;
-        match fault::readable(path, from, rest.len()).and_then(|n| file.read_at(rest.get_mut(..n).unwrap_or_default(), from)) {
+        match fault::readable(path, from, rest.len())
+            .and_then(|n| file.read_at(rest.get_mut(..n).unwrap_or_default(), from))
+        {
             Ok(0) => break,
             Ok(n) => done += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -72,7 +74,8 @@ pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Bytes that are free for this user on the file system of `path`, and all its bytes.
 pub(crate) fn room(path: &Path) -> Result<(u64, u64)> {
-    let stat = rustix::fs::statvfs(path).map_err(|error| Error::io("examine the file system of", path)(error.into()))?;
+    let stat =
+        rustix::fs::statvfs(path).map_err(|error| Error::io("examine the file system of", path)(error.into()))?;
     Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
 }
 

@@ -20,6 +20,28 @@ pub(crate) fn segment_path(dir: &Path, start: u32) -> PathBuf {
     dir.join(format!("{SEGMENT}{start}"))
 }
 
+/// Where a repair writes a segment anew, before it takes the place of the old one.
+pub(crate) fn repair_path(dir: &Path, start: u32) -> PathBuf {
+    dir.join(format!("{SEGMENT}{start}.repair"))
+}
+
+/// Where a repair keeps bytes it cut out of a segment.
+pub(crate) fn damaged_path(dir: &Path, start: u32, offset: u64) -> PathBuf {
+    dir.join(format!("{SEGMENT}{start}.damaged-{offset}"))
+}
+
+/// What repairs have left beside a segment.
+pub(crate) fn beside(dir: &Path, start: u32) -> Result<Vec<PathBuf>> {
+    let (damaged, repair) = (format!("{SEGMENT}{start}.damaged-"), format!("{SEGMENT}{start}.repair"));
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let name = entry.map_err(Error::io("list", dir))?.file_name();
+        let ours = name.to_str().is_some_and(|name| name.starts_with(&damaged) || name == repair);
+        found.extend(ours.then(|| dir.join(name)));
+    }
+    Ok(found)
+}
+
 /// Start seconds of the segments in `dir`, ascending; none when there is no such directory.
 pub(crate) fn segments(dir: &Path) -> Result<Vec<u32>> {
     numbers(dir, SEGMENT)

@@ -110,7 +110,8 @@ impl Retention {
             let gone: u64 = plan.segments.iter().map(|segment| segment.bytes).sum();
             let mut free = room(root)?.free.saturating_add(keep.held).saturating_add(gone);
             while free < wanted {
-                let oldest = maps.iter_mut().filter(|map| !map.old.is_empty()).min_by_key(|map| map.old.front().copied());
+                let oldest =
+                    maps.iter_mut().filter(|map| !map.old.is_empty()).min_by_key(|map| map.old.front().copied());
                 let Some(map) = oldest else { break };
                 free = free.saturating_add(plan.take(root, map, Why::Room));
             }
@@ -128,6 +129,9 @@ impl Retention {
         let mut gone = Size::default();
         for segment in &self.segments {
             disk::remove(&segment.path)?;
+            if let Some(dir) = segment.path.parent() {
+                layout::beside(dir, segment.from)?.iter().try_for_each(|path| disk::remove(path))?;
+            }
             gone.segments += 1;
             gone.bytes += segment.bytes;
             told(segment);

@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use archive::{Archive, Batch, Clock, Commit, Head, Keep, Kind, Lost, Options, Read, Reader, Recovery, Retention, Size, Start, Tail};
+use archive::{
+    Archive, Batch, Clock, Commit, Head, Keep, Kind, Lost, Options, Read, Reader, Recovery, Retention, Size, Start,
+    Tail,
+};
 use tempfile::TempDir;
 
 pub const NETMAP: u32 = 7;
