@@ -19,9 +19,10 @@ use crate::connection;
 use crate::error::{Error, Result};
 use crate::home::Home;
 use crate::log::{Control, Speaker, say};
+use crate::progress::Stats;
 use crate::settings::Settings;
 use crate::sockets;
-use crate::table::{Full, Stats, Table};
+use crate::table::{Full, Table};
 
 /// How long sessions have to end at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -228,7 +229,14 @@ impl Handle {
 
     /// How the service and its sessions are doing.
     pub fn stats(&self) -> Stats {
-        self.shared.table.stats()
+        let committed = self.shared.catalog.head().ok().flatten().map_or(0, |head| head.second);
+        self.shared.table.stats(committed)
+    }
+
+    /// Ends one session, by its number, with an error message that tells the client so; false when there is none (any
+    /// more). The client may connect again: to keep it out, remove it from the list.
+    pub fn stop_session(&self, number: u32) -> bool {
+        self.shared.table.stop(number)
     }
 
     /// The addresses the service listens on.
