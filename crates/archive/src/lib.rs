@@ -94,6 +94,7 @@
 //!   is open is read to its end even if it was deleted.
 //! * **Q4** A reader finds its start in an index of seconds, made from batch headers when first needed and shared
 //!   through a [`Catalog`], which says why there is no index file.
+//! * **Q5** [`Commits`] gives all this commit by commit, with the names of the sources whose position each has moved.
 //!
 //! # Example
 //!
@@ -124,6 +125,7 @@
 mod batch;
 mod catalog;
 mod clock;
+mod commits;
 mod compose;
 mod disk;
 mod error;
@@ -142,6 +144,7 @@ mod writer;
 pub use batch::Batch;
 pub use catalog::Catalog;
 pub use clock::Clock;
+pub use commits::{Commitment, Commits, Step};
 pub use error::{Error, Result};
 pub use format::{MAX_BATCH, MAX_FIELD, MAX_ITEM, MIN_EVENT, MIN_STICKY, SECOND_AT};
 pub use head::Head;
