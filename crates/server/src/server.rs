@@ -250,6 +250,11 @@ impl Handle {
         Ok(Reloaded { restart_needed, log_failed })
     }
 
+    /// How many connections there are, and how many were let in since the start. Needs no look at the archive.
+    pub fn connections(&self) -> (usize, u64) {
+        self.shared.table.counts()
+    }
+
     /// Says whether the service makes progress: every part of it has shown a sign of life within this time.
     ///
     /// # Errors
