@@ -34,6 +34,8 @@
 //! # }
 //! ```
 
+mod bytes;
+mod care;
 mod clients;
 mod connection;
 mod error;
@@ -49,6 +51,7 @@ mod settings;
 mod sockets;
 mod table;
 
+pub use bytes::Bytes;
 pub use clients::{Added, Client, Clients};
 pub use error::{Error, Result};
 pub use home::Home;

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::care::{self, Alarm};
 use crate::clients::Clients;
 use crate::connection;
 use crate::error::{Error, Result};
@@ -90,6 +91,10 @@ pub(crate) struct Shared {
     /// Changes with every commit.
     pub(crate) heads: watch::Receiver<u64>,
     pub(crate) reads: Arc<Semaphore>,
+    /// What is wrong with the room for the archive.
+    pub(crate) alarm: Alarm,
+    /// Makes the retention look at once; it ends with this.
+    care: std::sync::mpsc::Sender<()>,
     home: Home,
     /// The settings the service started with.
     started: Settings,
@@ -128,7 +133,10 @@ impl Server {
         for address in &addresses {
             say!(info, parent, "ConnectionHandler", "Listening on {address}/tcp");
         }
-        let shared = Shared {
+        let (care, wake) = std::sync::mpsc::channel();
+        let shared = Arc::new(Shared {
+            alarm: Alarm::default(),
+            care,
             table: Arc::default(),
             resolver: options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver)),
             catalog: Catalog::new(&root, netmap),
@@ -143,8 +151,11 @@ impl Server {
             addresses,
             options,
             pulse,
-        };
-        Ok(Server { shared: Arc::new(shared), listeners })
+        });
+        let kept = Arc::downgrade(&shared);
+        let retention = std::thread::Builder::new().name("retention".into()).spawn(move || care::run(&kept, &wake));
+        retention.map_err(Error::io("start a thread for the retention of", &root))?;
+        Ok(Server { shared, listeners })
     }
 
     /// The addresses it listens on.
@@ -246,6 +257,8 @@ impl Handle {
         }
         *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        // Nobody listens if the thread could not go on; it has said why.
+        let _ = shared.care.send(());
         say!(info, parent, "ConnectionHandler", "Settings and certificates were read again");
         Ok(Reloaded { restart_needed, log_failed })
     }
@@ -261,6 +274,11 @@ impl Handle {
     /// The name of a part that has not.
     pub fn alive(&self, within: Duration) -> std::result::Result<(), &'static str> {
         self.shared.pulse.check(within)
+    }
+
+    /// What is wrong with the room for the archive now, in words; `None` when nothing is.
+    pub fn storage_alarm(&self) -> Option<String> {
+        self.shared.alarm.get()
     }
 
     /// How the service and its sessions are doing.
@@ -287,6 +305,11 @@ impl Handle {
 }
 
 impl Shared {
+    /// The root of the archive.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.home.archive()
+    }
+
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
