@@ -48,7 +48,7 @@ mod settings;
 mod sockets;
 mod table;
 
-pub use clients::{Added, Client, Clients};
+pub use clients::{Added, Client, Clients, New, check_resolves};
 pub use error::{Error, Result};
 pub use home::Home;
 pub use progress::{SessionState, SessionStats, Stats};
