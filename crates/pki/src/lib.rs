@@ -13,7 +13,7 @@
 //! | connect to the right server | [`client_config`], [`ServerTrust`] |
 //! | say why a handshake failed | [`explain_accept`], [`explain_connect`] |
 //! | keep key files private | [`write_private`], [`read_private`] |
-| let scripts in | [`Tokens`] |
+//! | let scripts in | [`Tokens`] |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -61,7 +61,7 @@ pub mod token;
 mod tokens;
 
 pub use authority::{Authority, AuthorityOptions, Issued, KeyKind, Validity, check_host};
-pub use certificate::{CertificateInfo, certificate_name, fingerprint, time_text};
+pub use certificate::{CertificateInfo, certificate_hosts, certificate_name, fingerprint, time_text};
 pub use client_tls::{PinFile, PinStore, ServerTrust, TlsVersions, TrustError, client_config, server_name};
 pub use error::{Error, Result};
 pub use explain::{

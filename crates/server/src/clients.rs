@@ -23,7 +23,8 @@ const BUSY: Duration = Duration::from_secs(5);
 /// The columns of [`read_client`]. Others with the same name, not removed, still good and older are its former ones.
 const COLUMNS: &str = "name, serial, fingerprint, not_before, not_after, created, removed, bundle IS NOT NULL,
     EXISTS (SELECT 1 FROM clients old WHERE old.name = c.name COLLATE NOCASE AND old.id < c.id
-            AND old.removed IS NULL AND old.not_after > unixepoch())";
+            AND old.removed IS NULL AND old.not_after > unixepoch()),
+    netmap";
 
 /// The list of clients in the home's database. Any number of processes may use and change it.
 #[derive(Debug)]
@@ -55,6 +56,8 @@ pub struct Client {
     pub kept: bool,
     /// It was renewed, and a certificate from before is still good, because the new one was not used yet.
     pub older: bool,
+    /// Netmap id of the domain whose archive it gets; `None` is the one of the settings.
+    pub netmap: Option<u32>,
 }
 
 impl Clients {
@@ -149,6 +152,20 @@ impl Clients {
         })
     }
 
+    /// Netmap id of the domain the client with a certificate is bound to; `None` for that of the settings, and for a
+    /// client nobody knows.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn netmap_of(&self, fingerprint: &str) -> Result<Option<u32>> {
+        let connection = self.lock();
+        let netmap = || -> rusqlite::Result<Option<u32>> {
+            let mut statement = connection.prepare_cached("SELECT netmap FROM clients WHERE fingerprint = ?")?;
+            Ok(statement.query_row([fingerprint], |row| row.get(0)).optional()?.flatten())
+        };
+        netmap().map_err(Error::database(&self.path))
+    }
+
     /// The fingerprints of all certificates that are good.
     pub(crate) fn fingerprints(&self) -> Result<FxHashSet<String>> {
         let connection = self.lock();
@@ -205,6 +222,7 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         removed: row.get(6)?,
         kept: row.get(7)?,
         older: row.get(8)?,
+        netmap: row.get(9)?,
     })
 }
 
@@ -223,7 +241,7 @@ mod tests {
     }
 
     fn create(clients: &Clients, authority: &Authority, host: &str, password: Option<&str>) -> Result<Added> {
-        clients.create_with(authority, &New { host, password, keep: true }, 30)
+        clients.create_with(authority, &New { host, password, keep: true, netmap: None }, 30)
     }
 
     #[test]
@@ -270,7 +288,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         Clients::create(&path).unwrap().lock().pragma_update(None, "user_version", 9).unwrap();
         let error = Clients::open(&path).unwrap_err().to_string();
-        assert!(error.contains("has version 9, and this program knows 2"), "{error}");
+        assert!(error.contains("has version 9, and this program knows 3"), "{error}");
     }
 
     #[test]
@@ -278,11 +296,13 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let clients = Clients::create(&temp.path().join("db")).unwrap();
         let authority = authority();
-        let old = create(&clients, &authority, "siem.example", None).unwrap();
+        let bound = New { host: "siem.example", password: None, keep: true, netmap: Some(3) };
+        let old = clients.create_with(&authority, &bound, 30).unwrap();
         assert_eq!(clients.download("SIEM.example").unwrap(), old.bundle);
-        let renew = |keep| clients.renew_with(&authority, &New { host: "SIEM.example", password: None, keep }, 30);
+        let renew = |keep| clients.renew_with(&authority, &New { host: "SIEM.example", password: None, keep, netmap: None }, 30);
         let new = renew(false).unwrap();
-        assert_eq!((new.client.name.as_str(), new.client.older), ("siem.example", true));
+        assert_eq!((new.client.name.as_str(), new.client.older, new.client.netmap), ("siem.example", true, Some(3)));
+        assert_eq!(clients.netmap_of(&new.client.fingerprint).unwrap(), Some(3));
         let newest = renew(true).unwrap();
         let standing = |a: &Added| clients.standing(&a.client.fingerprint);
         assert_eq!([&old, &new, &newest].map(standing), [Standing::Listed; 3]);
@@ -310,7 +330,7 @@ mod tests {
             .query_row("SELECT count(*) FROM clients WHERE bundle IS NOT NULL", [], |row| row.get(0))
             .unwrap();
         assert_eq!(kept, 0);
-        let unkept = clients.create_with(&authority, &New { host: "a", password: None, keep: false }, 30).unwrap();
+        let unkept = clients.create_with(&authority, &New { host: "a", password: None, keep: false, netmap: None }, 30).unwrap();
         assert!(!unkept.client.kept && matches!(clients.download("a"), Err(Error::NotKept { .. })));
     }
 
@@ -332,7 +352,7 @@ mod tests {
         let clients = Clients::open(&path).unwrap();
         assert_eq!([clients.standing("aa"), clients.standing("bb")], [Standing::Listed, Standing::Removed]);
         let kept = clients.find("a").unwrap().unwrap();
-        assert!(!kept.kept && !kept.older);
+        assert!(!kept.kept && !kept.older && kept.netmap.is_none());
         create(&clients, &authority(), "b", None).unwrap();
         assert!(matches!(create(&clients, &authority(), "A", None), Err(Error::ClientThere { .. })));
         drop(Clients::open(&path).unwrap());

@@ -61,6 +61,7 @@ pub(crate) enum Full {
 pub(crate) struct Entry {
     table: Arc<Table>,
     pub(crate) number: u32,
+    peer: SocketAddr,
     address: IpAddr,
     pub(crate) progress: Arc<Progress>,
     pub(crate) stop: watch::Receiver<Option<Stop>>,
@@ -98,12 +99,12 @@ impl Table {
         inner.slots.insert(number, slot);
         inner.addresses.insert(address, known + 1);
         drop(inner);
-        let parent = Speaker::parent();
+        let parent = Speaker::parent_of(number, peer);
         if known == 0 {
             say!(info, parent, "ConnectionHandler", "Added {address} to host table");
         }
         say!(info, parent, "ConnectionHandler", "Added {address}({number}) to host table");
-        Ok(Entry { table: self.clone(), number, address, progress, stop, status: ABORTED })
+        Ok(Entry { table: self.clone(), number, peer, address, progress, stop, status: ABORTED })
     }
 
     /// Tells all connections to end.
@@ -164,7 +165,7 @@ impl Drop for Entry {
             }
         }
         drop(inner);
-        let parent = Speaker::parent();
+        let parent = Speaker::parent_of(self.number, self.peer);
         say!(info, parent, "ConnectionHandler", "Child with pid {} exited with status {}", self.number, self.status);
         say!(info, parent, "ConnectionHandler", "Removed host entry for pid: {}", self.number);
     }

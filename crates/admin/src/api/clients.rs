@@ -4,7 +4,6 @@ use super::domains::Names;
 use crate::answer::{Answer, Problem};
 use crate::app::{App, audit};
 use crate::call::Call;
-use hyper::StatusCode;
 use hyper::header::CONTENT_DISPOSITION;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
@@ -43,12 +42,10 @@ pub(crate) fn add(app: &App, call: &Call) -> Result<Answer, Problem> {
     if !create.accept_unresolved && app.clients.find(name)?.is_none() {
         server::check_resolves(name, &*app.resolver)?;
     }
-    let only = app.home.settings()?.netmap;
-    if let Some(netmap) = create.netmap.filter(|n| *n != only) {
-        let error = format!("this service serves netmap {only} alone, not {netmap}");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error).code("netmap"));
+    if let Some(netmap) = create.netmap.filter(|n| *n > 0x7fff) {
+        return Err(control::Error::BadNetmap(netmap).into());
     }
-    let new = New { host: name, password: create.password.as_deref(), keep: create.keep };
+    let new = New { host: name, password: create.password.as_deref(), keep: create.keep, netmap: create.netmap };
     let added = app.clients.create_client(&app.home, &new)?;
     audit(&call.who, format_args!("created the client {}, certificate {}", added.client.name, added.client.serial));
     handed_out(app, &added)
@@ -62,7 +59,7 @@ struct Renew {
 
 pub(crate) fn renew(app: &App, call: &Call) -> Result<Answer, Problem> {
     let renew: Renew = if call.body.is_empty() { Renew::default() } else { call.json()? };
-    let new = New { host: call.parameter(), password: renew.password.as_deref(), keep: true };
+    let new = New { host: call.parameter(), password: renew.password.as_deref(), keep: true, netmap: None };
     let added = app.clients.renew(&app.home, &new)?;
     audit(&call.who, format_args!("renewed the client {}, certificate {}", added.client.name, added.client.serial));
     handed_out(app, &added)
@@ -95,8 +92,9 @@ fn handed_out(app: &App, added: &Added) -> Result<Answer, Problem> {
 /// What rows need besides the list.
 struct Rows {
     now: i64,
+    /// The netmap of clients that are bound to none.
     netmap: u32,
-    domain: String,
+    names: Names,
     sessions: Vec<String>,
 }
 
@@ -104,14 +102,15 @@ impl Rows {
     fn new(app: &App) -> Result<Rows, Problem> {
         let netmap = app.home.settings()?.netmap;
         let sessions = app.handle.stats().sessions.into_iter().filter_map(|s| s.name).collect();
-        Ok(Rows { now: app.clock.now(), netmap, domain: Names::read(app)?.of(netmap), sessions })
+        Ok(Rows { now: app.clock.now(), netmap, names: Names::read(app)?, sessions })
     }
 
     fn row(&self, client: &Client) -> Value {
+        let netmap = client.netmap.unwrap_or(self.netmap);
         json!({
             "name": client.name,
-            "netmap": self.netmap,
-            "domain": self.domain,
+            "netmap": netmap,
+            "domain": self.names.of(netmap),
             "created": client.created,
             "not_before": client.not_before,
             "not_after": client.not_after,

@@ -18,6 +18,9 @@ pub struct New<'a> {
     pub password: Option<&'a str>,
     /// Whether the PKCS#12 file is kept, so that it can be downloaded again.
     pub keep: bool,
+    /// Netmap id of the domain whose archive it gets, and nothing else; `None` is the domain of the settings. A client
+    /// that is renewed stays where it is.
+    pub netmap: Option<u32>,
 }
 
 /// A client just added or renewed.
@@ -35,7 +38,7 @@ impl Clients {
     /// # Errors
     /// Those of [`Clients::create_client`].
     pub fn add(&self, home: &Home, host: &str, password: Option<&str>) -> Result<Added> {
-        self.create_client(home, &New { host, password, keep: true })
+        self.create_client(home, &New { host, password, keep: true, netmap: None })
     }
 
     /// Adds a client for the host name or address it connects from, issues its certificate, and gives the PKCS#12 file
@@ -57,7 +60,7 @@ impl Clients {
     pub(super) fn create_with(&self, authority: &Authority, new: &New<'_>, days: u32) -> Result<Added> {
         let issued = authority.issue_client(new.host, days)?;
         let bundle = authority.bundle(&issued).to_pkcs12(new.password)?;
-        let client = client_of(new.host, &issued, new.keep);
+        let client = client_of(new.host, &issued, new.keep, new.netmap);
         match self.changed(|c| insert(c, &client, new.keep.then_some(bundle.as_slice()))) {
             Ok(()) => Ok(Added { client, bundle }),
             // Somebody was faster: the index lets a name be active once.
@@ -83,7 +86,7 @@ impl Clients {
         let present = self.find(new.host)?.ok_or_else(no_client)?;
         let issued = authority.issue_client(&present.name, days)?;
         let bundle = authority.bundle(&issued).to_pkcs12(new.password)?;
-        let mut client = client_of(&present.name, &issued, new.keep);
+        let mut client = client_of(&present.name, &issued, new.keep, present.netmap);
         let renewed = self.changed(|c| {
             let change = c.unchecked_transaction()?;
             let superseded = change.execute(
@@ -161,7 +164,7 @@ pub fn check_resolves(host: &str, resolver: &dyn Resolver) -> Result<Vec<IpAddr>
     if addresses.is_empty() { Err(failed("it has no address".into())) } else { Ok(addresses) }
 }
 
-fn client_of(name: &str, issued: &Issued, kept: bool) -> Client {
+fn client_of(name: &str, issued: &Issued, kept: bool, netmap: Option<u32>) -> Client {
     Client {
         name: name.to_owned(),
         serial: issued.serial.clone(),
@@ -172,12 +175,14 @@ fn client_of(name: &str, issued: &Issued, kept: bool) -> Client {
         removed: None,
         kept,
         older: false,
+        netmap,
     }
 }
 
 fn insert(connection: &Connection, client: &Client, bundle: Option<&[u8]>) -> rusqlite::Result<()> {
-    let insert = "INSERT INTO clients (name, serial, fingerprint, not_before, not_after, created, bundle)
-                  VALUES (?, ?, ?, ?, ?, ?, ?)";
-    let Client { name, serial, fingerprint, not_before, not_after, created, .. } = client;
-    connection.execute(insert, params![name, serial, fingerprint, not_before, not_after, created, bundle]).map(drop)
+    let insert = "INSERT INTO clients (name, serial, fingerprint, not_before, not_after, created, netmap, bundle)
+                  VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let Client { name, serial, fingerprint, not_before, not_after, created, netmap, .. } = client;
+    let values = params![name, serial, fingerprint, not_before, not_after, created, netmap, bundle];
+    connection.execute(insert, values).map(drop)
 }

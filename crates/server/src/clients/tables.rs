@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, TransactionBehavior};
 
-/// What each version of the tables, kept in SQLite's `user_version`, adds to the one before; the first makes them.
-const MIGRATIONS: [&str; 2] = [
+/// What each version of the tables, kept in SQLite's `user_version`, adds to the one before; the first makes
+/// them. What is here never changes, new ones come at the end.
+const MIGRATIONS: [&str; 3] = [
     // A removed client keeps its row, so that the handshake can tell "removed" from "never known". A name can be active
     // once; DNS names do not care for case.
     "CREATE TABLE clients (
@@ -17,6 +18,8 @@ const MIGRATIONS: [&str; 2] = [
         removed INTEGER
     ) STRICT;
     CREATE UNIQUE INDEX active_client ON clients (name COLLATE NOCASE) WHERE removed IS NULL;",
+    // The domain whose archive a client gets; none is the one of the settings.
+    "ALTER TABLE clients ADD COLUMN netmap INTEGER;",
     // A renewed client has two certificates that are good, and one that counts: the new one. The PKCS#12 file is kept,
     // as it was handed out, unless somebody asks not to.
     "ALTER TABLE clients ADD COLUMN superseded INTEGER;
