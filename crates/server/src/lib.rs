@@ -39,6 +39,7 @@ mod care;
 mod clients;
 mod connection;
 mod error;
+pub mod expiry;
 mod feed;
 mod home;
 pub mod log;
@@ -52,7 +53,7 @@ mod sockets;
 mod table;
 
 pub use bytes::Bytes;
-pub use clients::{Added, Client, Clients};
+pub use clients::{Added, Client, Clients, New, check_resolves};
 pub use error::{Error, Result};
 pub use home::Home;
 pub use progress::{SessionState, SessionStats, Stats};

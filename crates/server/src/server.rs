@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use crate::care::{self, Alarm};
 use crate::clients::Clients;
 use crate::connection;
 use crate::error::{Error, Result};
+use crate::expiry;
 use crate::home::Home;
 use crate::log::{Control, Recent, Speaker, say};
 use crate::progress::Stats;
@@ -95,11 +97,13 @@ pub(crate) struct Shared {
     pub(crate) alarm: Alarm,
     /// Makes the retention look at once; it ends with this.
     care: std::sync::mpsc::Sender<()>,
-    home: Home,
+    pub(crate) home: Home,
     /// The settings the service started with.
     started: Settings,
     settings: RwLock<Arc<Settings>>,
     tls: RwLock<Arc<ServerConfig>>,
+    /// How often the certificates were read again.
+    certificates: AtomicU64,
     addresses: Vec<SocketAddr>,
     options: Options,
     pulse: Arc<Pulse>,
@@ -146,6 +150,7 @@ impl Server {
             started: settings.clone(),
             settings: RwLock::new(Arc::new(settings)),
             tls: RwLock::new(tls),
+            certificates: AtomicU64::new(0),
             clients,
             home,
             addresses,
@@ -179,6 +184,7 @@ impl Server {
         for listener in listeners {
             accepting.spawn(accept(listener, sender.clone(), shared.pulse.clone()));
         }
+        accepting.spawn(expiry::watch(shared.clone()));
         let mut sessions = JoinSet::new();
         let mut clients = interval(CLIENTS);
         clients.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -255,7 +261,7 @@ impl Handle {
                 log_failed = Some(error.to_string());
             }
         }
-        *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        shared.use_tls(tls);
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         // Nobody listens if the thread could not go on; it has said why.
         let _ = shared.care.send(());
@@ -279,6 +285,11 @@ impl Handle {
     /// What is wrong with the room for the archive now, in words; `None` when nothing is.
     pub fn storage_alarm(&self) -> Option<String> {
         self.shared.alarm.get()
+    }
+
+    /// A number that changes whenever the service has read its certificates again, for others who use them.
+    pub fn certificates_read(&self) -> u64 {
+        self.shared.certificates.load(Ordering::Acquire)
     }
 
     /// How the service and its sessions are doing.
@@ -313,6 +324,17 @@ impl Shared {
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the certificates again, for new connections.
+    pub(crate) fn read_tls(&self) -> Result<()> {
+        self.use_tls(tls_config(&self.home, &self.clients)?);
+        Ok(())
+    }
+
+    fn use_tls(&self, tls: Arc<ServerConfig>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        self.certificates.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
@@ -386,7 +408,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
 }
 
 /// Ends the sessions of clients that were removed since the last look.
-fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
+fn stop_removed(shared: &Shared, seen: &mut Option<(i64, i64)>) {
     let mut look = || {
         let version = shared.clients.version()?;
         if *seen != Some(version) {

@@ -72,6 +72,10 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 # How much is logged: "error", "warn", "info" or "debug". "debug" has every message.
 # log_level = "info"
 
+# Addresses and ports of the administration page and API (HTTPS). It is there once it has a password ("estreamer admin
+# password"); [] switches it off. Needs a restart.
+# admin_listen = ["127.0.0.1:8443", "[::1]:8443"]
+
 # Validity of new client certificates in days: 1 to 36525; they never outlive the authority.
 # client_certificate_days = 3650
 
@@ -101,13 +105,13 @@ pub struct Settings {
     pub request_seconds: u32,
     /// Seconds a client may take nothing.
     pub stall_seconds: u32,
-    /// `stderr`, a file, relative to the home folder, or a syslog daemon; see [`Target::parse`].
     /// Days for which events are kept; 0 for ever.
     pub keep_days: u32,
     /// Size the archive of a network map may have; 0 any.
     pub keep_bytes: Bytes,
     /// Free space that the archive leaves on its file system; 0 none.
     pub keep_free_bytes: Bytes,
+    /// `stderr`, a file, relative to the home folder, or a syslog daemon; see [`Target::parse`].
     pub log_file: PathBuf,
     /// How log lines look.
     pub log_format: Format,
@@ -115,6 +119,8 @@ pub struct Settings {
     pub log_facility: Facility,
     /// How much is logged.
     pub log_level: LevelSetting,
+    /// Addresses of the administration page; none switches it off.
+    pub admin_listen: Vec<SocketAddr>,
     /// Validity of new client certificates in days.
     pub client_certificate_days: u32,
     /// Kind of new clients' keys.
@@ -193,6 +199,10 @@ impl Default for Settings {
             log_format: Format::Text,
             log_facility: Facility::Daemon,
             log_level: LevelSetting::Info,
+            admin_listen: vec![
+                SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 8443)),
+                SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 8443)),
+            ],
             client_certificate_days: 3650,
             client_keys: KeySetting::Rsa2048,
         }
@@ -271,6 +281,7 @@ impl Settings {
         let changed = [
             ("listen", self.listen != new.listen),
             ("netmap", self.netmap != new.netmap),
+            ("admin_listen", self.admin_listen != new.admin_listen),
             ("log_file", self.log_file != new.log_file),
             ("log_format", self.log_format != new.log_format),
             ("log_facility", self.log_facility != new.log_facility),
@@ -321,7 +332,7 @@ mod tests {
             .filter_map(|l| l.strip_prefix("# ").filter(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))))
             .map(|l| format!("{l}\n"))
             .collect();
-        assert_eq!(live.lines().count(), 18);
+        assert_eq!(live.lines().count(), 19);
         assert_eq!(Settings::parse(&live, "x").unwrap(), Settings::default());
     }
 
