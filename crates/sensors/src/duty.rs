@@ -62,7 +62,9 @@ impl Registry {
     }
 
     fn lock_path(&self, netmap: u32, source: &[u8]) -> PathBuf {
-        self.locks.join(format!("source-{netmap}-{:016x}.lock", xxh3_64(source)))
+        // As the registry has it, which is text.
+        let source = String::from_utf8_lossy(source);
+        self.locks.join(format!("source-{netmap}-{:016x}.lock", xxh3_64(source.as_bytes())))
     }
 
     /// Takes the lock of a source.

@@ -1,8 +1,10 @@
 //! The arguments of every command.
 
+mod control;
 mod operations;
 mod publish;
 
+pub(crate) use control::*;
 pub(crate) use operations::*;
 pub(crate) use publish::*;
 
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     /// Create, list and remove the tokens of those who publish over HTTP
     #[command(subcommand)]
     Tokens(Tokens),
+    #[command(flatten)]
+    Control(Control),
     #[command(flatten)]
     Operation(Operation),
     /// Try out a server: the reference client, with the options of ssl_test.pl
@@ -137,7 +141,10 @@ pub(crate) struct Server {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Clients {
     /// Create a client: issues its certificate and writes HOST.pkcs12
-    #[command(after_help = "Example:\n  estreamer clients add --home /var/lib/estreamer 192.0.2.10")]
+    #[command(
+        after_help = "Example:\n  estreamer clients add --home /var/lib/estreamer 192.0.2.10\n  estreamer clients add --home /var/lib/estreamer \
+                      --domain plant siem.example.com"
+    )]
     Add {
         /// The server's home
         #[arg(long, value_name = "DIR")]
@@ -150,6 +157,8 @@ pub(crate) enum Clients {
         /// Where to write the PKCS#12 file [default: HOST.pkcs12 in the current folder]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        #[command(flatten)]
+        place: InDomain,
     },
     /// List the clients
     #[command(after_help = "Example:\n  estreamer clients list --home /var/lib/estreamer")]
@@ -216,6 +225,8 @@ pub(crate) struct Unified2 {
     /// Name of this sensor
     #[arg(long, value_name = "NAME", default_value = "snort")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// End when all there is has been read
     #[arg(long)]
     pub(crate) once: bool,
@@ -238,12 +249,8 @@ pub(crate) struct Eve {
     /// Name of this sensor
     #[arg(long, value_name = "NAME", default_value = "suricata")]
     pub(crate) name: String,
-    /// Netmap id of the sensor's domain: which archive it writes to [default: the one of the settings]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=0x7fff))]
-    pub(crate) netmap: Option<u32>,
-    /// Name of the domain
-    #[arg(long, value_name = "NAME")]
-    pub(crate) domain: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// Security zone that traffic comes in from
     #[arg(long, value_name = "NAME")]
     pub(crate) zone: Option<String>,
@@ -272,6 +279,8 @@ pub(crate) struct Simulate {
     /// Events a second [default: as fast as possible]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: Option<u32>,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
 }
 
 #[derive(Debug, Args)]

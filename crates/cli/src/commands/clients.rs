@@ -1,5 +1,6 @@
 //! `estreamer clients`.
 
+use super::domain;
 use crate::arguments::Clients;
 use crate::exit::{Exit, Failure};
 use server::Home;
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 
 pub(crate) fn run(arguments: &Clients) -> Result<Exit, Failure> {
     match arguments {
-        Clients::Add { home, host, password, out } => {
+        Clients::Add { home, host, password, out, place } => {
             let home = Home::open(home)?;
             let path = out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.pkcs12", host.replace('/', "_"))));
             if path.exists() {
@@ -16,18 +17,27 @@ pub(crate) fn run(arguments: &Clients) -> Result<Exit, Failure> {
                     path.display()
                 )));
             }
-            let added = home.clients()?.add(&home, host, password.as_deref())?;
+            let netmap = domain::of_client(&home, place)?;
+            let added = home.clients()?.add_in(&home, host, password.as_deref(), netmap)?;
             pki::files::write_private(&path, &added.bundle)?;
             println!("{} is a client; its key and certificate are in {}", added.client.name, path.display());
             println!("The certificate is valid until {}", pki::time_text(added.client.not_after));
         }
         Clients::List { home } => {
-            let clients = Home::open(home)?.clients()?.list(false)?;
+            let opened = Home::open(home)?;
+            let clients = opened.clients()?.list(false)?;
+            let domains = domain::known(&opened)?;
             if clients.is_empty() {
                 println!("No clients. Create one: estreamer clients add --home {} HOST", home.display());
             }
             for client in clients {
-                println!("{}\tuntil {}\t{}", client.name, pki::time_text(client.not_after), client.fingerprint);
+                let domain = client.netmap.map_or_else(|| "default".to_owned(), |n| domain::show(&domains, n));
+                println!(
+                    "{}\tuntil {}\t{}\t{domain}",
+                    client.name,
+                    pki::time_text(client.not_after),
+                    client.fingerprint
+                );
             }
         }
         Clients::Remove { home, host } => {
