@@ -281,7 +281,10 @@ impl Clerk {
         if before != orders.captured.bits() {
             let all = EventType::ALL.into_iter().filter(|t| !orders.captured.contains(*t));
             let without = all.map(EventType::key).collect::<Vec<_>>().join(", ");
-            tracing::info!(without, "The event types that are captured have changed.");
+            match without.as_str() {
+                "" => tracing::info!("All event types are captured."),
+                _ => tracing::info!("Event types that are not captured: {without}."),
+            }
         }
         match &orders.hold {
             Some(why) => {

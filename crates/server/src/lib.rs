@@ -36,10 +36,14 @@
 
 mod clients;
 mod connection;
+mod domains;
 mod error;
 mod feed;
 mod home;
 pub mod log;
+mod orders;
+mod progress;
+mod pulse;
 mod selection;
 mod server;
 mod session;
@@ -50,6 +54,6 @@ mod table;
 pub use clients::{Added, Client, Clients};
 pub use error::{Error, Result};
 pub use home::Home;
-pub use server::{Handle, Options, Server};
+pub use progress::{SessionState, SessionStats, Stats};
+pub use server::{Handle, Options, Reloaded, Server};
 pub use settings::{KeySetting, LevelSetting, Settings};
-pub use table::{SessionStats, Stats};

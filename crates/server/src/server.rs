@@ -2,11 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use archive::{Catalog, Tail};
+use archive::Tail;
 use pki::{Resolver, SystemResolver};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -16,12 +15,16 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::clients::Clients;
 use crate::connection;
+use crate::domains::{Domain, Domains};
 use crate::error::{Error, Result};
 use crate::home::Home;
-use crate::log::{Control, Speaker, say};
+use crate::log::{Control, Recent, Speaker, say};
+use crate::orders::{self, Orders};
+use crate::progress::Stats;
+use crate::pulse::{Part, Pulse};
 use crate::settings::Settings;
 use crate::sockets;
-use crate::table::{Full, Stats, Table};
+use crate::table::{Full, Table};
 
 /// How long sessions have to end at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -31,6 +34,9 @@ const CLIENTS: Duration = Duration::from_millis(400);
 
 /// How long the follower waits before it looks whether it is still wanted.
 const FOLLOW: Duration = Duration::from_millis(250);
+
+/// How long accepting waits before it shows that it is alive.
+const ACCEPT: Duration = Duration::from_millis(500);
 
 /// Pause after an error that would come again at once.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -65,16 +71,23 @@ pub struct Handle {
     shared: Arc<Shared>,
 }
 
+/// What a reload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Keys of `settings.toml` whose new values count after a restart only.
+    pub restart_needed: Vec<&'static str>,
+    /// Why the log file could not be opened again; the old one is used then.
+    pub log_failed: Option<String>,
+}
+
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) resolver: Arc<dyn Resolver>,
-    pub(crate) catalog: Arc<Catalog>,
-    /// The folder of the network map.
-    pub(crate) folder: PathBuf,
-    /// Changes with every commit.
-    pub(crate) heads: watch::Receiver<u64>,
+    domains: Domains,
+    /// What may be sent, and whether anything is.
+    pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) reads: Arc<Semaphore>,
     home: Home,
     /// The settings the service started with.
@@ -83,6 +96,7 @@ pub(crate) struct Shared {
     tls: RwLock<Arc<ServerConfig>>,
     addresses: Vec<SocketAddr>,
     options: Options,
+    pulse: Arc<Pulse>,
 }
 
 impl Server {
@@ -97,15 +111,13 @@ impl Server {
         let clients = Arc::new(home.clients()?);
         let tls = tls_config(&home, &clients)?;
         let (root, netmap) = (home.archive(), settings.netmap);
-        // Opening as a writer repairs; nothing is ever written.
-        drop(archive::Archive::open(&root, netmap, archive::Options::default())?);
+        let pulse = Arc::new(Pulse::default());
+        let domains = Domains::open(root, netmap, pulse.clone())?;
+        let control = home.control_path();
+        let orders = orders::follow(control.clone()).map_err(Error::io("start a thread to follow", &control))?;
         let listeners = sockets::listen(options.listen.as_ref().unwrap_or(&settings.listen))?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(Error::io("ask for the address of a socket of", home.dir()))?;
-        let (sender, heads) = watch::channel(0);
-        let tail = Tail::new(&root, netmap);
-        let follower = std::thread::Builder::new().name("archive".into()).spawn(move || follow(tail, &sender));
-        follower.map_err(Error::io("start a thread to follow", &root))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let parent = Speaker::parent();
         for address in &addresses {
@@ -114,9 +126,8 @@ impl Server {
         let shared = Shared {
             table: Arc::default(),
             resolver: options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver)),
-            catalog: Catalog::new(&root, netmap),
-            folder: root.join(format!("netmap_{netmap}")),
-            heads,
+            domains,
+            orders,
             reads: Arc::new(Semaphore::new(READS * processors)),
             started: settings.clone(),
             settings: RwLock::new(Arc::new(settings)),
@@ -125,6 +136,7 @@ impl Server {
             home,
             addresses,
             options,
+            pulse,
         };
         Ok(Server { shared: Arc::new(shared), listeners })
     }
@@ -148,7 +160,7 @@ impl Server {
         let (sender, mut connections) = mpsc::channel(64);
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(accept(listener, sender.clone()));
+            accepting.spawn(accept(listener, sender.clone(), shared.pulse.clone()));
         }
         let mut sessions = JoinSet::new();
         let mut clients = interval(CLIENTS);
@@ -168,7 +180,10 @@ impl Server {
                         say!(error, parent, "ConnectionHandler", "A connection ended by a defect of this program: {error}");
                     }
                 }
-                _ = clients.tick() => stop_removed(&shared, &mut version),
+                _ = clients.tick() => {
+                    shared.pulse.beat(Part::Connections);
+                    stop_removed(&shared, &mut version);
+                }
             }
         }
         say!(info, parent, "ConnectionHandler", "Shutting down, {} connections", sessions.len());
@@ -194,12 +209,14 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::Settings`] or [`Error::Pki`]; everything then stays as it was.
-    pub fn reload(&self) -> Result<()> {
+    pub fn reload(&self) -> Result<Reloaded> {
         let shared = &self.shared;
         let settings = shared.home.settings()?;
         let tls = tls_config(&shared.home, &shared.clients)?;
         let parent = Speaker::parent();
-        for key in shared.started.restart_needed(&settings) {
+        let restart_needed = shared.started.restart_needed(&settings);
+        let mut log_failed = None;
+        for key in &restart_needed {
             say!(
                 warn,
                 parent,
@@ -218,17 +235,38 @@ impl Handle {
                     "ConnectionHandler",
                     "The log file cannot be opened again ({error}); the old one is used"
                 );
+                log_failed = Some(error.to_string());
             }
         }
         *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         say!(info, parent, "ConnectionHandler", "Settings and certificates were read again");
-        Ok(())
+        Ok(Reloaded { restart_needed, log_failed })
+    }
+
+    /// Says whether the service makes progress: every part of it has shown a sign of life within this time.
+    ///
+    /// # Errors
+    /// The name of a part that has not.
+    pub fn alive(&self, within: Duration) -> std::result::Result<(), &'static str> {
+        self.shared.pulse.check(within)
     }
 
     /// How the service and its sessions are doing.
     pub fn stats(&self) -> Stats {
-        self.shared.table.stats()
+        let shared = &self.shared;
+        shared.table.stats(shared.started.netmap, |netmap| shared.domains.committed(netmap))
+    }
+
+    /// Ends one session, by its number, with an error message that tells the client so; false when there is none (any
+    /// more). The client may connect again: to keep it out, remove it from the list.
+    pub fn stop_session(&self, number: u32) -> bool {
+        self.shared.table.stop(number)
+    }
+
+    /// The recent lines of the log, if the service was given one.
+    pub fn recent(&self) -> Option<Recent> {
+        self.shared.options.log.as_ref().map(Control::recent)
     }
 
     /// The addresses the service listens on.
@@ -241,6 +279,12 @@ impl Shared {
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The domain the client with a certificate is bound to.
+    pub(crate) fn domain_of(&self, fingerprint: &str) -> Result<Arc<Domain>> {
+        let netmap = self.clients.netmap_of(fingerprint)?.unwrap_or(self.started.netmap);
+        self.domains.get(netmap)
     }
 
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
@@ -257,9 +301,12 @@ fn tls_config(home: &Home, clients: &Arc<Clients>) -> Result<Arc<ServerConfig>> 
 }
 
 /// Accepts until it is dropped. Errors such as "too many open files" pass, so it goes on after a pause.
-async fn accept(listener: TcpListener, connections: mpsc::Sender<(TcpStream, SocketAddr)>) {
+async fn accept(listener: TcpListener, connections: mpsc::Sender<(TcpStream, SocketAddr)>, pulse: Arc<Pulse>) {
     loop {
-        match listener.accept().await {
+        pulse.beat(Part::Accepting);
+        // Nothing is lost when waiting for a connection is given up.
+        let Ok(accepted) = timeout(ACCEPT, listener.accept()).await else { continue };
+        match accepted {
             Ok(connection) => {
                 if connections.send(connection).await.is_err() {
                     return;
@@ -327,9 +374,10 @@ fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
 }
 
 /// Tells sessions of commits, until no one listens any more.
-fn follow(mut tail: Tail, heads: &watch::Sender<u64>) {
+pub(crate) fn follow(mut tail: Tail, heads: &watch::Sender<u64>, pulse: &Pulse) {
     let mut failed = false;
     while !heads.is_closed() {
+        pulse.beat(Part::Archive);
         match tail.wait(FOLLOW) {
             Ok(Some(_)) => heads.send_modify(|n| *n = n.wrapping_add(1)),
             Ok(None) => failed = false,

@@ -19,12 +19,15 @@ use wire::server::{ServerEvent, ServerSession};
 use wire::subscription::Subscription;
 
 use crate::connection::{close, stopped};
+use crate::domains::Domain;
 use crate::feed::{Chunk, Feed, Note};
 use crate::log::{Speaker, say};
+use crate::orders::Orders;
+use crate::progress::{Progress, SessionState};
 use crate::selection::{Selection, first_item};
 use crate::server::Shared;
 use crate::settings::Settings;
-use crate::table::{Entry, Progress, Stop};
+use crate::table::{Entry, Stop};
 
 /// Nothing more is read from the archive while this much waits to be sent.
 const HIGH: usize = 256 << 10;
@@ -77,11 +80,14 @@ enum Happened {
     Wrote(std::io::Result<usize>),
     Filled(Option<Filled>),
     Committed,
+    /// An administrator changed what may be sent, or whether anything is.
+    Ordered,
     Time,
 }
 
 struct Session<'a> {
     shared: &'a Shared,
+    domain: &'a Domain,
     settings: Arc<Settings>,
     speaker: Speaker,
     progress: &'a Progress,
@@ -95,6 +101,9 @@ struct Session<'a> {
     /// The archive may have more than was read.
     more: bool,
     heads: watch::Receiver<u64>,
+    orders: watch::Receiver<Orders>,
+    /// It is told as paused.
+    paused: bool,
     /// When the archive may be tried again after an error.
     retry: Option<Instant>,
     /// The pause after the next error.
@@ -115,10 +124,13 @@ pub(crate) async fn run(
     entry: &Entry,
     settings: Arc<Settings>,
     shared: &Shared,
+    domain: &Domain,
 ) {
     let now = Instant::now();
+    entry.progress.enter(SessionState::Request);
     let mut session = Session {
         shared,
+        domain,
         speaker,
         progress: &entry.progress,
         protocol: ServerSession::new(entry.number),
@@ -129,7 +141,9 @@ pub(crate) async fn run(
         source: Source::None,
         chunk: None,
         more: false,
-        heads: shared.heads.clone(),
+        heads: domain.heads.clone(),
+        orders: shared.orders.clone(),
+        paused: false,
         retry: None,
         pause: RETRY,
         taken: now,
@@ -142,6 +156,7 @@ pub(crate) async fn run(
     let end = loop {
         session.advance();
         let pending = session.pending();
+        session.tell(pending);
         let deadline = session.deadline();
         input.reserve(1024);
         let happened = tokio::select! {
@@ -156,6 +171,7 @@ pub(crate) async fn run(
                     Err(_) => Happened::Stop(Stop::Shutdown),
                 }
             }
+            Ok(()) = session.orders.changed() => Happened::Ordered,
             () = sleep_until(deadline) => Happened::Time,
         };
         let end = match happened {
@@ -172,6 +188,7 @@ pub(crate) async fn run(
                 session.more = true;
                 None
             }
+            Happened::Ordered => None,
             Happened::Time => session.time(),
         };
         if let Some(end) = end {
@@ -186,7 +203,11 @@ pub(crate) async fn run(
             say!(info, session.speaker, "ConnectionHandler", "The client was removed: its session ends");
             close(&mut stream, LINGER).await;
         }
-        End::Told | End::Stopped(Stop::Shutdown) => {
+        End::Told | End::Stopped(Stop::Shutdown | Stop::Ended) => {
+            if matches!(end, End::Stopped(Stop::Ended)) {
+                say!(info, session.speaker, "ConnectionHandler", "An administrator ended this session");
+                session.protocol.end(CODE, "An administrator of the server ended this session.");
+            }
             let rest = session.protocol.output().get(session.sent..).unwrap_or_default();
             if timeout(LAST_WORDS, stream.write_all(rest)).await.is_ok() {
                 close(&mut stream, LINGER).await;
@@ -206,8 +227,24 @@ impl Session<'_> {
         matches!(self.source, Source::Idle(_)) && !self.more
     }
 
-    /// Pushes what was read and reads on, as far as the client keeps up.
+    /// Tells who watches the service how far it has come.
+    fn tell(&self, pending: usize) {
+        let read = self.chunk.as_ref().map_or(0, |chunk| chunk.items.len());
+        self.progress.pending.store((pending + read) as u64, Ordering::Relaxed);
+        let current = self.waits() && self.chunk.is_none() && pending == 0;
+        self.progress.current.store(current, Ordering::Relaxed);
+    }
+
+    /// Pushes what was read and reads on, as far as the client keeps up. In a pause nothing goes out but what has begun.
     fn advance(&mut self) {
+        let paused = self.orders.borrow().pause.is_some();
+        if paused != self.paused && self.protocol.streaming() {
+            self.paused = paused;
+            self.progress.enter(if paused { SessionState::Paused } else { SessionState::Streaming });
+        }
+        if paused {
+            return;
+        }
         if self.pending() < HIGH
             && self.protocol.ready()
             && let Some(chunk) = self.chunk.take()
@@ -230,9 +267,10 @@ impl Session<'_> {
     /// Reads the next chunk on a thread for blocking work, when it is this session's turn.
     fn read(&mut self, feed: impl FnOnce() -> archive::Result<Box<Feed>> + Send + 'static) {
         let reads = self.shared.reads.clone();
+        let captured = self.orders.borrow().captured;
         let work = move || match feed() {
             Ok(mut feed) => {
-                let chunk = feed.fill();
+                let chunk = feed.fill(captured);
                 (Some(feed), chunk)
             }
             Err(error) => (None, Err(error)),
@@ -253,6 +291,9 @@ impl Session<'_> {
         match chunk {
             Ok(chunk) => {
                 self.more = self.more || !chunk.end;
+                if chunk.second > 0 {
+                    self.progress.read.store(chunk.second, Ordering::Relaxed);
+                }
                 for note in &chunk.notes {
                     self.note(note);
                 }
@@ -303,7 +344,8 @@ impl Session<'_> {
         }
     }
 
-    fn push(&mut self, chunk: Chunk) {
+    fn push(&mut self, mut chunk: Chunk) {
+        chunk.hold_back(self.orders.borrow().captured);
         if chunk.records > 0 {
             self.begin_output();
             let mut rest = chunk.items.as_slice();
@@ -377,13 +419,13 @@ impl Session<'_> {
             }
             ServerEvent::Subscribed { subscription, streaming } => {
                 self.log_request(&subscription, streaming.as_ref(), length);
-                self.progress.streaming.store(true, Ordering::Relaxed);
+                self.progress.request(subscription.start.into(), &subscription.words());
                 self.taken = Instant::now();
                 let (selection, start) = (Selection::new(&subscription), subscription.start);
                 // A session for host requests alone need not read the archive.
                 if !selection.is_empty() {
                     self.heads.borrow_and_update();
-                    let (catalog, folder) = (self.shared.catalog.clone(), self.shared.folder.clone());
+                    let (catalog, folder) = (self.domain.catalog.clone(), self.domain.folder.clone());
                     self.read(move || Feed::open(catalog, folder, start, selection).map(Box::new));
                 }
             }

@@ -3,10 +3,12 @@
 mod control;
 mod operations;
 mod publish;
+mod service;
 
 pub(crate) use control::*;
 pub(crate) use operations::*;
 pub(crate) use publish::*;
+pub(crate) use service::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
@@ -40,11 +42,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  estreamer init /var/lib/estreamer --name estreamer.example.com")]
     Init(Init),
     /// Run the eStreamer service
-    #[command(
-        after_help = "Example:\n  estreamer server --home /var/lib/estreamer --nodaemon\n\nSIGHUP reads the settings again, SIGTERM ends \
-                      all sessions and the service."
-    )]
+    #[command(after_help = SERVER_HELP)]
     Server(Server),
+    /// Start, stop, restart or reload the service, or ask how it is doing
+    #[command(after_help = MANAGE_HELP)]
+    Manage(Manage),
     /// Create, list and remove the clients of a server
     #[command(subcommand)]
     Clients(Clients),
@@ -113,6 +115,7 @@ pub(crate) struct Demo {
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// The folder to make
+    #[arg(env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) dir: PathBuf,
     /// Name or address of this server for its certificate; may be given several times [default: this host's name]
     #[arg(long = "name", value_name = "NAME")]
@@ -122,7 +125,7 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Server {
     /// The home made by `estreamer init`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Address to listen on; may be given several times [default: the settings; all addresses, port 8302]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -147,7 +150,7 @@ pub(crate) enum Clients {
     )]
     Add {
         /// The server's home
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
         home: PathBuf,
         /// Host name or address of the client, as the server sees it
         host: String,
@@ -164,14 +167,14 @@ pub(crate) enum Clients {
     #[command(after_help = "Example:\n  estreamer clients list --home /var/lib/estreamer")]
     List {
         /// The server's home
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
         home: PathBuf,
     },
     /// Remove a client: its certificate is refused from now on
     #[command(after_help = "Example:\n  estreamer clients remove --home /var/lib/estreamer 192.0.2.10")]
     Remove {
         /// The server's home
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
         home: PathBuf,
         /// The client
         host: String,
@@ -209,7 +212,7 @@ pub(crate) enum Sensor {
 #[derive(Debug, Args)]
 pub(crate) struct Unified2 {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// The spool folder, or one file
     pub(crate) spool: PathBuf,
@@ -235,7 +238,7 @@ pub(crate) struct Unified2 {
 #[derive(Debug, Args)]
 pub(crate) struct Eve {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// The eve.json, compressed with --once, or the socket
     #[arg(value_name = "FILE|SOCKET")]
@@ -268,7 +271,7 @@ pub(crate) struct Eve {
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Same seed, same events
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -13,6 +13,8 @@ mod domain;
 mod domains;
 mod events;
 mod init;
+mod manage;
+mod manage_status;
 mod pause;
 mod place;
 mod presets;
@@ -41,6 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Demo(demo) => demo::run(&demo),
         Command::Init(init) => init::run(&init),
         Command::Server(server) => server::run(&server),
+        Command::Manage(manage) => manage::run(&manage),
         Command::Clients(clients) => clients::run(&clients),
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),
