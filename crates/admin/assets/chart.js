@@ -7,6 +7,23 @@ import {brief, clock, rate} from './format.js';
 
 const HEIGHT = 220;
 
+/**
+ * The same rates in steps that are at least three pixels wide, which can be told apart. A step begins at a multiple of its
+ * length, so that the values of one that is over stay the same.
+ */
+function coarser({start, step_seconds: step, series}, width) {
+  const steps = series[0]?.values.length ?? 0;
+  const factor = Math.max(1, Math.ceil(steps * 3 / width));
+  const first = Math.floor(start / step / factor);
+  const of = i => Math.floor((start / step + i) / factor) - first;
+  const join = values => {
+    const joined = [];
+    values.forEach((value, i) => (joined[of(i)] ??= []).push(value ?? 0));
+    return joined.map(part => part.reduce((a, b) => a + b, 0) / part.length);
+  };
+  return {start: first * factor * step, step_seconds: step * factor, series: series.map(s => ({...s, last: s.values.at(-1), values: join(s.values)}))};
+}
+
 export class RateChart {
   /** Events a second of all types, in the last step. */
   now = null;
@@ -41,9 +58,10 @@ export class RateChart {
     const sums = Array.from({length: steps}, (_, i) => rates.series.reduce((sum, s) => sum + (s.values[i] ?? 0), 0));
     this.now = sums.at(-1) ?? 0;
     this.mean = steps ? sums.reduce((a, b) => a + b, 0) / steps : 0;
+    const fitting = coarser(rates, this.#box.clientWidth || 600);
     // The values change with every step, the shape only with the time shown.
-    const other = rates.step_seconds !== this.#rates?.step_seconds || rates.series.length !== this.#rates?.series.length;
-    this.#rates = rates;
+    const other = fitting.step_seconds !== this.#rates?.step_seconds || fitting.series.length !== this.#rates?.series.length;
+    this.#rates = fitting;
     this.#draw(other);
     const silent = sums.every(n => n === 0);
     show(this.#none, silent);
@@ -92,16 +110,16 @@ export class RateChart {
       height: HEIGHT,
       legend: {show: false},
       cursor: {y: false, drag: {x: false, y: false}, points: {show: false}},
-      scales: {y: {range: (_, __, max) => [0, Math.max(1, max * 1.08)]}},
+      scales: {y: {range: (_, __, max) => [0, Math.max(4, max * 1.08)]}},
       axes: [
-        {...axis, space: 70, values: (_, splits) => splits.map(s => clock(s, true))},
+        {...axis, space: 70, size: 26, values: (_, splits) => splits.map(s => clock(s, true))},
         {...axis, size: 56, space: 40, values: (_, splits) => splits.map(rate)},
       ],
       series: [{}, ...shown.map(s => ({
         label: s.title,
         stroke: color(`--s-${s.key}`),
-        fill: `${color(`--s-${s.key}`)}66`,
-        width: 1,
+        fill: `${color(`--s-${s.key}`)}a6`,
+        width: 0.5,
         points: {show: false},
       }))],
       bands: shown.slice(1).map((_, i) => ({series: [i + 2, i + 1]})),
@@ -126,7 +144,7 @@ export class RateChart {
       }}, h('span', {class: 'swatch', 'data-key': s.key}), h('span', {class: 'legend-name'}, s.title), value);
       return {node: h('li', null, button), update: row => {
         attribute(button, 'aria-pressed', String(!this.#hidden.has(row.key)));
-        text(value, `${rate(row.values.at(this.#index ?? -1))}/s`);
+        text(value, `${rate(this.#index == null ? row.last : row.values[this.#index])}/s`);
       }};
     });
   }

@@ -57,15 +57,15 @@ export function problem() {
 
 /**
  * A dialog that does one thing. `run()` is what its button does: when it succeeds the dialog closes, or shows the node
- * `run` gives back in place of the form; when it fails the error is shown and the dialog stays.
+ * `run` gives back in place of the form; when it fails the error is shown, above `after`, and the dialog stays.
  */
-export function dialog({title, content, action, danger, run, failed}) {
+export function dialog({title, content, after, action, danger, run, failed}) {
   const opener = document.activeElement;
   const error = problem();
   const heading = h('h2', {id: `title-${++unique}`}, title);
   const submit = action && h('button', {type: 'submit', class: danger ? 'danger' : 'primary'}, action);
   const cancel = h('button', {type: 'button', onclick: () => node.close()}, action ? 'Cancel' : 'Close');
-  const form = h('form', {method: 'dialog', onsubmit: send}, heading, content, error.node,
+  const form = h('form', {method: 'dialog', onsubmit: send}, heading, content, error.node, after,
     h('div', {class: 'buttons'}, cancel, submit));
   const node = h('dialog', {'aria-labelledby': heading.id, onclose: closed, onclick: outside}, form);
 

@@ -45,8 +45,8 @@ function create(domains, refresh) {
       field('Hostname', host, 'The name or address the client connects from. It is compared with the address it really comes from.'),
       password.node,
       netmap && field('Domain', netmap, 'The client gets the events of this domain.'),
-      anyway,
     ],
+    after: anyway,
     action: 'Save',
     async run() {
       const made = await api.post('clients', {
@@ -118,7 +118,7 @@ export function expiry(days) {
 
 export function open({refresh}) {
   let domains = [];
-  const clients = table('eStreamer clients', [['Host', ''], ['Domain', 'w-m domain'], ['Created', 'w-m'], ['Valid until', 'w-l'], ['Sessions', 'n w-s'], ['', 'actions w-m']]);
+  const clients = table('eStreamer clients', [['Host', ''], ['Domain', 'w-l domain'], ['Created', 'w-m'], ['Valid until', 'w-date'], ['Sessions', 'n w-s'], ['', 'actions w-m']]);
   const filter = h('input', {type: 'search', placeholder: 'Find a host', 'aria-label': 'Find a host', oninput: () => sift()});
   const none = h('div', {class: 'place'});
   const noMatch = h('p', {class: 'empty', hidden: true}, 'No client has such a name.');

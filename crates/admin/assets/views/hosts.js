@@ -40,7 +40,8 @@ export function open() {
   const total = h('span', {class: 'muted', 'aria-live': 'polite'});
   const previous = h('button', {type: 'button', onclick: () => go(pages.slice(0, -1))}, icon('previous'), 'Previous');
   const next = h('button', {type: 'button', onclick: () => go([...pages, answer.next])}, 'Next', icon('next'));
-  const node = panel('Hosts', h('div', {class: 'aside'}, domain, search), hosts.node, none, h('div', {class: 'pages'}, total, h('div', {class: 'buttons'}, previous, next)));
+  const below = h('div', {class: 'pages'}, total, h('div', {class: 'buttons'}, previous, next));
+  const node = panel('Hosts', h('div', {class: 'aside'}, domain, search), hosts.node, none, below);
   let typing = 0;
   /** The addresses the pages up to this one began after; the first page begins with nothing. */
   let pages = [null];
@@ -70,6 +71,7 @@ export function open() {
     due = Date.now() + 10000;
     keyed(hosts.body, found.hosts, host => host.address, make);
     show(hosts.node, found.hosts.length > 0);
+    show(below, found.hosts.length > 0);
     const before = (pages.length - 1) * PAGE;
     text(total, found.hosts.length ? `${number(before + 1)} to ${number(before + found.hosts.length)} of ${count(found.total, 'host')}` : '');
     show(previous, pages.length > 1);
@@ -91,8 +93,8 @@ export function open() {
       text(name, row.name ?? '');
       text(cells[0], row.os ?? '–');
       fill(cells[1], JSON.stringify(row.servers), () => row.servers.length === 0 ? '–' : [
-        row.servers.slice(0, 4).map(s => h('span', {class: 'chip', title: software(s)}, server(s))),
-        row.servers.length > 4 && h('span', {class: 'muted'}, `and ${row.servers.length - 4} more`)]);
+        row.servers.slice(0, 3).map(s => h('span', {class: 'chip', title: software(s)}, server(s))),
+        row.servers.length > 3 && h('span', {class: 'muted'}, `and ${row.servers.length - 3} more`)]);
       text(cells[2], row.clients.map(c => c.name).slice(0, 3).join(', ') || '–');
       text(cells[3], row.users.slice(0, 3).join(', ') || '–');
       setTime(last, row.last_seen, brief);

@@ -110,14 +110,14 @@ export function open() {
 
       text(tiles.rate.value, rate(chart.now));
       text(tiles.rate.unit, 'per second');
-      text(tiles.rate.note, state.paused ? 'held by the pause' : `${rate(chart.mean)} on average`);
+      text(tiles.rate.note, state.paused ? 'held by the pause' : `${rate(chart.mean)} on average of ${minutes.selectedOptions[0].text}`);
       text(tiles.sessions.value, number(state.open));
       text(tiles.sessions.unit, 'open');
       text(tiles.sessions.note, `${number(state.accepted)} accepted, ${number(state.refused)} refused`);
       const running = all.sensors.filter(s => s.state === 'running').length;
       text(tiles.sensors.value, number(running));
       text(tiles.sensors.unit, `of ${number(all.sensors.length)} running`);
-      const worst = Math.max(0, ...all.sensors.map(s => s.lag_seconds ?? 0));
+      const worst = Math.max(0, ...all.sensors.filter(s => s.state !== 'silent').map(s => s.lag_seconds ?? 0));
       text(tiles.sensors.note, all.sensors.length ? `greatest lag: ${lag(worst)}` : 'none yet');
       showArchive(kept);
 
