@@ -3,11 +3,17 @@
 /** A request that failed. `status` is 0 when no answer came at all. */
 export class ApiError extends Error {
   constructor(status, message, remedy, code) {
-    super(message);
+    super(sentence(message));
     this.status = status;
-    this.remedy = remedy;
+    this.remedy = sentence(remedy);
     this.code = code;
   }
+}
+
+/** Words of the server as a sentence of the page. */
+function sentence(words) {
+  if (!words) return words;
+  return words[0].toUpperCase() + words.slice(1) + (/[.!?:)]$/.test(words) ? '' : '.');
 }
 
 let csrf = null;

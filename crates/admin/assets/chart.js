@@ -39,6 +39,8 @@ export class RateChart {
   #legend = h('ul', {class: 'legend', 'aria-label': 'Event types in the chart'});
   #index = null;
   #closed = false;
+  #loaded = null;
+  #due = 0;
   #dark = matchMedia('(prefers-color-scheme: dark)');
   #redraw = () => this.#draw(true);
   #resize = new ResizeObserver(() => this.#plot?.setSize({width: this.#box.clientWidth, height: HEIGHT}));
@@ -53,7 +55,13 @@ export class RateChart {
 
   /** Asks for the figures and shows them. */
   async load() {
-    const rates = await api.get(`rates?minutes=${this.#minutes()}`);
+    const minutes = this.#minutes();
+    // A day has thousands of steps: they are asked for when there is a new one.
+    if (minutes === this.#loaded && Date.now() < this.#due) return;
+    const rates = await api.get(`rates?minutes=${minutes}`);
+    if (minutes !== this.#minutes()) return;
+    this.#loaded = minutes;
+    this.#due = Date.now() + rates.step_seconds * 500;
     const steps = rates.series[0]?.values.length ?? 0;
     const sums = Array.from({length: steps}, (_, i) => rates.series.reduce((sum, s) => sum + (s.values[i] ?? 0), 0));
     this.now = sums.at(-1) ?? 0;
@@ -66,7 +74,7 @@ export class RateChart {
     const silent = sums.every(n => n === 0);
     show(this.#none, silent);
     fill(this.#none, silent, () => silent && 'No events in this time.');
-    attribute(this.#box, 'aria-label', `Events per second by type: ${rate(this.now)} now, ${rate(this.mean)} on average, ${rate(Math.max(0, ...sums))} at most`);
+    attribute(this.#box, 'aria-label', `Events per second by type, in this time: ${rate(this.now)} now, ${rate(this.mean)} on average, ${rate(Math.max(0, ...sums))} at most`);
   }
 
   close() {

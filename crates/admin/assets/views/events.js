@@ -26,7 +26,7 @@ export function open({refresh}) {
       try {
         const row = await api.put(`events/${api.part(type.key)}`, {captured});
         update(row);
-        message(row.captured ? `${row.title} are captured.` : `${row.title} are not captured any more.`);
+        message(row.captured ? `Captured again: ${row.title}.` : `Not captured any more: ${row.title}.`);
         refresh();
       } catch (error) {
         complain(error);

@@ -4,7 +4,7 @@ import * as api from '../api.js';
 import {RateChart} from '../chart.js';
 import {fill, h, icon, keyed, panel, show, table, text} from '../dom.js';
 import {bytes, count, date, full, lag, number, rate, setTime, span, timeNode} from '../format.js';
-import {command, empty} from '../ui.js';
+import {command, complain, empty} from '../ui.js';
 import {stateBadge} from './sensors.js';
 import {position} from './sessions.js';
 
@@ -23,7 +23,7 @@ export function open() {
   const warnings = h('ul', {class: 'warnings', 'aria-label': 'Warnings'});
   const tiles = {rate: tile('Events'), sessions: tile('Sessions', '#/sessions'), sensors: tile('Sensors', '#/sensors'), archive: tile('Archive')};
 
-  const minutes = h('select', {'aria-label': 'Time shown', onchange: () => chart.load()},
+  const minutes = h('select', {'aria-label': 'Time shown', onchange: () => chart.load().catch(complain)},
     [[15, '15 minutes'], [60, '1 hour'], [360, '6 hours'], [1440, '24 hours']].map(([n, words]) => h('option', {value: n}, words)));
   minutes.value = '60';
   const chart = new RateChart(() => minutes.value);
@@ -117,7 +117,7 @@ export function open() {
       const running = all.sensors.filter(s => s.state === 'running').length;
       text(tiles.sensors.value, number(running));
       text(tiles.sensors.unit, `of ${number(all.sensors.length)} running`);
-      const worst = Math.max(0, ...all.sensors.filter(s => s.state !== 'silent').map(s => s.lag_seconds ?? 0));
+      const worst = Math.max(0, ...all.sensors.filter(s => s.state !== 'silent' && s.state !== 'stopped').map(s => s.lag_seconds ?? 0));
       text(tiles.sensors.note, all.sensors.length ? `greatest lag: ${lag(worst)}` : 'none yet');
       showArchive(kept);
 

@@ -7,8 +7,11 @@ import {badge, busy, command, dialog, empty, message} from '../ui.js';
 
 export const title = 'Sensors';
 
-const states = {running: 'good', waiting: 'warn', paused: 'warn', silent: 'bad'};
+const states = {running: 'good', waiting: 'warn', paused: 'warn', silent: 'bad', stopped: 'quiet'};
 const kinds = {eve: 'Suricata (EVE)', unified2: 'Snort (unified2)', simulator: 'simulator', replay: 'replay', 'record-json': 'records as JSON', publish: 'published records'};
+
+/** Whether it is to wait; one that does not run may be paused too. */
+const isPaused = sensor => sensor.paused ?? sensor.state === 'paused';
 
 /** The state of a sensor. */
 export function stateBadge(state) {
@@ -49,9 +52,9 @@ export function open({refresh}) {
     const last = h('time');
     const seen = h('span');
     const toggle = h('button', {type: 'button', class: 'icon-button pause', onclick: () => busy(toggle, async () => {
-      const row = await api.put(`sensors/${api.part(id)}`, {paused: sensor.state !== 'paused'});
+      const row = await api.put(`sensors/${api.part(id)}`, {paused: !isPaused(sensor)});
       update(row);
-      message(row.state === 'paused' ? `${row.name} is paused.` : `${row.name} goes on.`);
+      message(isPaused(row) ? `${row.name} is paused.` : `${row.name} goes on.`);
       refresh();
     })});
     const drop = iconButton('delete', 'Forget', () => forget(sensor, refresh));
@@ -67,14 +70,15 @@ export function open({refresh}) {
       text(perSecond, `${rate(s.events_per_second)}/s`);
       setTime(last, s.last_event || null, brief);
       text(seen, s.seen ? `${span(Math.max(0, now - s.seen))} ago` : '–');
-      const paused = s.state === 'paused';
+      const paused = isPaused(s);
       const words = `${paused ? 'Resume' : 'Pause'} ${s.name}`;
       attribute(toggle, 'title', words);
       attribute(toggle, 'aria-label', words);
       fill(toggle, paused, () => icon(paused ? 'resume' : 'pause'));
       attribute(drop, 'aria-label', `Forget ${s.name}`);
       attribute(drop, 'title', `Forget ${s.name}`);
-      show(drop, s.state === 'silent');
+      show(drop, s.state === 'silent' || s.state === 'stopped');
+      attribute(name, 'title', s.source);
     }
     return {update, node: sensors.row({'data-sensor': id}, [name, device], kind, [state, waiting], behind, [events, perSecond], last, seen, h('div', {class: 'icons'}, toggle, drop))};
   }
