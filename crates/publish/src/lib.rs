@@ -16,7 +16,6 @@ mod report;
 mod service;
 mod socket;
 mod sources;
-mod tokens;
 mod tree;
 mod values;
 
@@ -28,4 +27,4 @@ pub use lines::Lines;
 pub use publisher::{PublishError, Publisher, Settings};
 pub use report::{MAX_ERRORS, Rejected, Report};
 pub use service::{Service, ServiceError};
-pub use tokens::{TokenError, Tokens};
+pub use pki::{TokenError, Tokens};

@@ -37,6 +37,7 @@
 mod clients;
 mod connection;
 mod error;
+pub mod expiry;
 mod feed;
 mod home;
 pub mod log;
@@ -49,7 +50,7 @@ mod settings;
 mod sockets;
 mod table;
 
-pub use clients::{Added, Client, Clients};
+pub use clients::{Added, Client, Clients, New, check_resolves};
 pub use error::{Error, Result};
 pub use home::Home;
 pub use progress::{SessionState, SessionStats, Stats};

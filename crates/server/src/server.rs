@@ -358,7 +358,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
 }
 
 /// Ends the sessions of clients that were removed since the last look.
-fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
+fn stop_removed(shared: &Shared, seen: &mut Option<(i64, i64)>) {
     let mut look = || {
         let version = shared.clients.version()?;
         if *seen != Some(version) {

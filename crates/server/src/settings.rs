@@ -57,6 +57,10 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 # How much is logged: "error", "warn", "info" or "debug". "debug" has every message.
 # log_level = "info"
 
+# Addresses and ports of the administration page and API (HTTPS). It is there once it has a password ("estreamer admin
+# password"); [] switches it off. Needs a restart.
+# admin_listen = ["127.0.0.1:8443", "[::1]:8443"]
+
 # Validity of new client certificates in days: 1 to 36525; they never outlive the authority.
 # client_certificate_days = 3650
 
@@ -94,6 +98,8 @@ pub struct Settings {
     pub log_facility: Facility,
     /// How much is logged.
     pub log_level: LevelSetting,
+    /// Addresses of the administration page; none switches it off.
+    pub admin_listen: Vec<SocketAddr>,
     /// Validity of new client certificates in days.
     pub client_certificate_days: u32,
     /// Kind of new clients' keys.
@@ -169,6 +175,10 @@ impl Default for Settings {
             log_format: Format::Text,
             log_facility: Facility::Daemon,
             log_level: LevelSetting::Info,
+            admin_listen: vec![
+                SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 8443)),
+                SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 8443)),
+            ],
             client_certificate_days: 3650,
             client_keys: KeySetting::Rsa2048,
         }
@@ -244,6 +254,7 @@ impl Settings {
         let changed = [
             ("listen", self.listen != new.listen),
             ("netmap", self.netmap != new.netmap),
+            ("admin_listen", self.admin_listen != new.admin_listen),
             ("log_file", self.log_file != new.log_file),
             ("log_format", self.log_format != new.log_format),
             ("log_facility", self.log_facility != new.log_facility),
@@ -281,7 +292,7 @@ mod tests {
             .filter_map(|l| l.strip_prefix("# ").filter(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))))
             .map(|l| format!("{l}\n"))
             .collect();
-        assert_eq!(live.lines().count(), 15);
+        assert_eq!(live.lines().count(), 16);
         assert_eq!(Settings::parse(&live, "x").unwrap(), Settings::default());
     }
 
