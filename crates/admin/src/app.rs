@@ -94,6 +94,8 @@ pub(crate) struct App {
 struct Tls {
     config: Arc<ServerConfig>,
     names: Vec<String>,
+    /// Which time the service had read it.
+    read: u64,
 }
 
 impl Admin {
@@ -101,7 +103,11 @@ impl Admin {
     ///
     /// # Errors
     /// [`server::Error`], [`control::Error`] when certificate, clients or settings of the home cannot be used.
-    pub fn new(home: Home, handle: Handle, options: Options) -> Result<Admin, Box<dyn std::error::Error + Send + Sync>> {
+    pub fn new(
+        home: Home,
+        handle: Handle,
+        options: Options,
+    ) -> Result<Admin, Box<dyn std::error::Error + Send + Sync>> {
         let clock = options.clock;
         let app = App {
             clients: home.clients()?,
@@ -116,7 +122,7 @@ impl Admin {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             tokens: crate::tokens(&home),
             listen: options.listen,
-            tls: RwLock::new(read_tls(&home)?),
+            tls: RwLock::new(read_tls(&home, handle.certificates_read())?),
             addresses: RwLock::default(),
             handle,
             home,
@@ -133,26 +139,16 @@ impl Admin {
         }
     }
 
-    /// Reads the server's certificate again, for new connections.
-    ///
-    /// # Errors
-    /// [`server::Error`]; the old one stays in use.
-    pub fn reload(&self) -> server::Result<()> {
-        let tls = read_tls(&self.0.home)?;
-        *self.0.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
-        Ok(())
-    }
-
     /// The addresses it listens on; none while it waits.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
         self.0.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-fn read_tls(home: &Home) -> server::Result<Tls> {
+fn read_tls(home: &Home, read: u64) -> server::Result<Tls> {
     let identity = home.server_identity()?;
     let names = identity.chain.first().map(|leaf| pki::certificate_hosts(leaf)).transpose()?.unwrap_or_default();
-    Ok(Tls { config: pki::web_config(identity)?, names })
+    Ok(Tls { config: pki::web_config(identity)?, names, read })
 }
 
 /// A request as it came.
@@ -169,13 +165,31 @@ pub(crate) struct Asked {
 impl Asked {
     /// Whether it hashes a password, which takes time and memory.
     pub(crate) fn is_costly(&self) -> bool {
-        matches!((&self.method, self.path.as_str()), (&Method::POST, "/api/v1/session") | (&Method::PUT, "/api/v1/password"))
+        matches!(
+            (&self.method, self.path.as_str()),
+            (&Method::POST, "/api/v1/session") | (&Method::PUT, "/api/v1/password")
+        )
     }
 }
 
 impl App {
+    /// TLS with the certificate that the service uses: when that has read it again, so does this.
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
-        self.tls.read().unwrap_or_else(PoisonError::into_inner).config.clone()
+        let read = self.handle.certificates_read();
+        let present = self.tls.read().unwrap_or_else(PoisonError::into_inner);
+        if present.read == read {
+            return present.config.clone();
+        }
+        drop(present);
+        let mut present = self.tls.write().unwrap_or_else(PoisonError::into_inner);
+        match read_tls(&self.home, read) {
+            Ok(tls) => *present = tls,
+            Err(error) => {
+                log_error(&format_args!("The server's certificate cannot be read: {error}. The old one is used"));
+                present.read = read;
+            }
+        }
+        present.config.clone()
     }
 
     /// The addresses wanted.
@@ -246,7 +260,8 @@ impl App {
         if let Some(header) = asked.headers.get(AUTHORIZATION) {
             let header = header.to_str().unwrap_or_default();
             let token = header.split_once(' ').filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
-            let name = token.map_or(Ok(None), |(_, token)| self.tokens.find(token.trim())).map_err(Problem::internal)?;
+            let name =
+                token.map_or(Ok(None), |(_, token)| self.tokens.find(token.trim())).map_err(Problem::internal)?;
             return Ok(name.map_or(Who::Stranger(asked.peer), |name| Who::Token(name, asked.peer)));
         }
         let cookies = asked.headers.get_all(COOKIE).iter().filter_map(|h| h.to_str().ok()).flat_map(|h| h.split(';'));
@@ -276,10 +291,7 @@ fn not_allowed(allowed: &str) -> Answer {
 /// Nobody known may not do this.
 pub(crate) fn unauthorized() -> Answer {
     let remedy = "log in, or send \"Authorization: Bearer TOKEN\"; \"estreamer admin tokens add\" makes one";
-    Problem::new(StatusCode::UNAUTHORIZED, "a login is needed")
-        .remedy(remedy)
-        .answer()
-        .with(WWW_AUTHENTICATE, "Bearer")
+    Problem::new(StatusCode::UNAUTHORIZED, "a login is needed").remedy(remedy).answer().with(WWW_AUTHENTICATE, "Bearer")
 }
 
 /// A line in the service's log about who changed what.

@@ -13,7 +13,8 @@ struct Assets;
 pub(crate) fn find(path: &str, headers: &HeaderMap) -> Answer {
     let name = if path == "/" { "index.html" } else { path.trim_start_matches('/') };
     // In builds for development these are real paths: a name that leads elsewhere is none.
-    let plain = name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', '%']));
+    let plain =
+        name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', '\0', '%']));
     let Some(file) = plain.then(|| Assets::get(name)).flatten() else {
         return Problem::new(StatusCode::NOT_FOUND, "there is no such page").answer();
     };
@@ -57,8 +58,17 @@ mod tests {
         let headers = HeaderMap::new();
         assert_eq!(find("/", &headers).status, StatusCode::OK);
         for path in [
-            "/../Cargo.toml", "/..%2fCargo.toml", "//etc/passwd", "/./index.html", "/index.html/", "/%2e%2e/Cargo.toml",
-            "/..\\Cargo.toml", "/index.html\0.js", "/nothing", "/views/../../Cargo.toml", "",
+            "/../Cargo.toml",
+            "/..%2fCargo.toml",
+            "//etc/passwd",
+            "/./index.html",
+            "/index.html/",
+            "/%2e%2e/Cargo.toml",
+            "/..\\Cargo.toml",
+            "/index.html\0.js",
+            "/nothing",
+            "/views/../../Cargo.toml",
+            "",
         ] {
             assert_eq!(find(path, &headers).status, StatusCode::NOT_FOUND, "{path}");
         }

@@ -55,8 +55,11 @@ impl Call {
     /// The body.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         let wrong = |error: serde_json::Error| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("the body of the request is not understood: {error}"))
-                .code("body")
+            Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                format!("the body of the request is not understood: {error}"),
+            )
+            .code("body")
         };
         serde_json::from_slice(&self.body).map_err(wrong)
     }

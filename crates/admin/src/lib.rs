@@ -37,7 +37,7 @@ mod rates;
 mod routes;
 
 pub use app::{Admin, Clock, Options};
-pub use password::{MIN_PASSWORD, Password, PasswordError};
+pub use password::{MIN_PASSWORD, Password, PasswordError, check_password};
 pub use routes::routes;
 
 /// The tokens of scripts that use the API of a home.

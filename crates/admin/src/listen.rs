@@ -57,7 +57,9 @@ const RETRY: Duration = Duration::from_secs(10);
 pub(crate) async fn run(app: Arc<App>) {
     if !app.password.is_set() {
         let home = app.home.dir().display();
-        log(format_args!("The administration page is off, because it has no password. To switch it on: estreamer admin password --home {home}"));
+        log(format_args!(
+            "The administration page is off, because it has no password. To switch it on: estreamer admin password --home {home}"
+        ));
         while !app.password.is_set() {
             sleep(LOOK).await;
         }
@@ -68,7 +70,10 @@ pub(crate) async fn run(app: Arc<App>) {
             Ok(listeners) => break listeners,
             Err(error) => {
                 if said.as_ref() != Some(&error) {
-                    log_error(&format_args!("The administration page is not there: {error}. Trying again every {} seconds", RETRY.as_secs()));
+                    log_error(&format_args!(
+                        "The administration page is not there: {error}. Trying again every {} seconds",
+                        RETRY.as_secs()
+                    ));
                     said = Some(error);
                 }
                 sleep(RETRY).await;
@@ -100,12 +105,16 @@ async fn bind(app: &App) -> Result<Vec<TcpListener>, String> {
     for address in wanted {
         match TcpListener::bind(address).await {
             Ok(listener) => listeners.push(listener),
-            Err(error) if address.ip().is_loopback() && error.kind() != io::ErrorKind::AddrInUse && address.is_ipv6() => {
+            Err(error)
+                if address.ip().is_loopback() && error.kind() != io::ErrorKind::AddrInUse && address.is_ipv6() =>
+            {
                 missing = Some(format!("cannot listen on {address}: {error}"));
             }
             Err(error) => {
                 let remedy = match error.kind() {
-                    io::ErrorKind::AddrInUse => "Another program has this port: stop it, or change \"admin_listen\" in settings.toml",
+                    io::ErrorKind::AddrInUse => {
+                        "Another program has this port: stop it, or change \"admin_listen\" in settings.toml"
+                    }
                     _ => "Check \"admin_listen\" in settings.toml",
                 };
                 return Err(format!("cannot listen on {address}: {error}. {remedy}"));

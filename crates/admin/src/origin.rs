@@ -24,13 +24,18 @@ pub(crate) fn refuse(headers: &HeaderMap, names: &[String]) -> Option<String> {
         return Some("the request comes from another site".to_owned());
     }
     let origin = headers.get(ORIGIN)?;
-    let same = origin.to_str().ok().and_then(|o| o.strip_prefix("https://")).is_some_and(|o| o.eq_ignore_ascii_case(host));
+    let same =
+        origin.to_str().ok().and_then(|o| o.strip_prefix("https://")).is_some_and(|o| o.eq_ignore_ascii_case(host));
     (!same).then(|| "the request comes from another site".to_owned())
 }
 
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && (name.ends_with(']') || !name.contains(':')) => name,
+        Some((name, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (name.ends_with(']') || !name.contains(':')) =>
+        {
+            name
+        }
         _ => host,
     }
 }
@@ -46,7 +51,8 @@ mod tests {
 
     #[test]
     fn the_page_itself_and_programs_may() {
-        for host in ["localhost", "LOCALHOST:8443", "127.0.0.1:8443", "[::1]:8443", "::1", "192.0.2.1", "fmc.example:1"] {
+        for host in ["localhost", "LOCALHOST:8443", "127.0.0.1:8443", "[::1]:8443", "::1", "192.0.2.1", "fmc.example:1"]
+        {
             assert!(!refused(&[("host", host)]), "{host}");
             assert!(!refused(&[("host", host), ("origin", &format!("https://{host}"))]), "{host}");
         }
@@ -59,7 +65,9 @@ mod tests {
         for host in ["evil.example", "evil.example:8443", "localhost.evil.example", "", "127.0.0.1.evil.example"] {
             assert!(refused(&[("host", host)]), "{host}");
         }
-        for origin in ["https://evil.example", "null", "http://localhost:8443", "https://localhost", "https://localhost:8444"] {
+        for origin in
+            ["https://evil.example", "null", "http://localhost:8443", "https://localhost", "https://localhost:8444"]
+        {
             assert!(refused(&[("host", "localhost:8443"), ("origin", origin)]), "{origin}");
         }
         for site in ["cross-site", "same-site"] {

@@ -62,7 +62,7 @@ impl Password {
     /// # Errors
     /// [`PasswordError`].
     pub fn set(&self, password: &str) -> Result<(), PasswordError> {
-        check(password)?;
+        check_password(password)?;
         let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|e| self.bad(&e))?.to_string();
         Ok(pki::write_private(&self.path, hash.as_bytes())?)
     }
@@ -105,7 +105,11 @@ impl Password {
     }
 }
 
-fn check(password: &str) -> Result<(), PasswordError> {
+/// Whether a password may be set.
+///
+/// # Errors
+/// [`PasswordError::Short`], [`PasswordError::Long`].
+pub fn check_password(password: &str) -> Result<(), PasswordError> {
     let length = password.chars().count();
     if length < MIN_PASSWORD {
         return Err(PasswordError::Short { length });

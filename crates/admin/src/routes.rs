@@ -135,7 +135,8 @@ mod tests {
         assert_eq!(at(Method::GET, "/api/v1/clients/2001:db8::1/pkcs12"), "GET /clients/{name}/pkcs12 2001:db8::1");
         assert_eq!(at(Method::DELETE, "/api/v1/clients/a%2Fb%20c"), "DELETE /clients/{name} a/b c");
         assert_eq!(at(Method::PATCH, "/api/v1/clients"), "405 GET, HEAD, POST");
-        for path in ["/api/v1/clients/", "/api/v1/clients//pkcs12", "/api/v1", "/api/v2/clients", "/api/v1/clients/%ff"] {
+        for path in ["/api/v1/clients/", "/api/v1/clients//pkcs12", "/api/v1", "/api/v2/clients", "/api/v1/clients/%ff"]
+        {
             assert_eq!(at(Method::DELETE, path), "404", "{path}");
         }
     }

@@ -3,13 +3,13 @@
 use crate::error::LineError;
 use crate::lines::Lines;
 use crate::sources::{Group, Sources};
-use pki::Tokens;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pki::Tokens;
 use rustls::ServerConfig;
 use std::convert::Infallible;
 use std::sync::Arc;

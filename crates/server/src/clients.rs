@@ -299,7 +299,9 @@ mod tests {
         let bound = New { host: "siem.example", password: None, keep: true, netmap: Some(3) };
         let old = clients.create_with(&authority, &bound, 30).unwrap();
         assert_eq!(clients.download("SIEM.example").unwrap(), old.bundle);
-        let renew = |keep| clients.renew_with(&authority, &New { host: "SIEM.example", password: None, keep, netmap: None }, 30);
+        let renew = |keep| {
+            clients.renew_with(&authority, &New { host: "SIEM.example", password: None, keep, netmap: None }, 30)
+        };
         let new = renew(false).unwrap();
         assert_eq!((new.client.name.as_str(), new.client.older, new.client.netmap), ("siem.example", true, Some(3)));
         assert_eq!(clients.netmap_of(&new.client.fingerprint).unwrap(), Some(3));
@@ -330,7 +332,8 @@ mod tests {
             .query_row("SELECT count(*) FROM clients WHERE bundle IS NOT NULL", [], |row| row.get(0))
             .unwrap();
         assert_eq!(kept, 0);
-        let unkept = clients.create_with(&authority, &New { host: "a", password: None, keep: false, netmap: None }, 30).unwrap();
+        let unkept =
+            clients.create_with(&authority, &New { host: "a", password: None, keep: false, netmap: None }, 30).unwrap();
         assert!(!unkept.client.kept && matches!(clients.download("a"), Err(Error::NotKept { .. })));
     }
 

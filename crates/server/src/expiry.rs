@@ -1,12 +1,15 @@
 //! Certificates that end: what is told about it, and when.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pki::CertificateInfo;
 
 use crate::clients::Client;
 use crate::error::Result;
 use crate::home::Home;
+use crate::log::{Speaker, say};
+use crate::server::Shared;
 
 /// So many days before a certificate ends there are warnings.
 pub const WARN_DAYS: i64 = 30;
@@ -70,7 +73,10 @@ pub fn lives(home: &Home) -> Result<Vec<Life>> {
 /// What is to be told about a client's certificate, if it ends soon or has ended.
 pub fn client_warning(client: &Client, now: i64) -> Option<String> {
     let end = ends(client.not_after, now)?;
-    Some(format!("The certificate of the client {} {end}. Renew it: estreamer clients renew {}", client.name, client.name))
+    Some(format!(
+        "The certificate of the client {} {end}. Renew it: estreamer clients renew {}",
+        client.name, client.name
+    ))
 }
 
 /// What is to be told about all certificates that end soon or have ended.
@@ -100,7 +106,60 @@ fn ends(not_after: i64, now: i64) -> Option<String> {
 }
 
 /// How often certificates are looked at.
-pub(crate) const LOOK: Duration = Duration::from_secs(86_400);
+const LOOK: Duration = Duration::from_secs(86_400);
+
+/// Looks at the certificates at the start and once a day: renews the server's when it is time, and logs what ends soon.
+pub(crate) async fn watch(shared: Arc<Shared>) {
+    loop {
+        let shared = shared.clone();
+        // Reads and writes files.
+        let looked = tokio::task::spawn_blocking(move || look(&shared, now())).await;
+        if let Ok(Err(error)) = looked {
+            say!(error, Speaker::parent(), "ConnectionHandler", "The certificates cannot be looked at: {error}");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn look(shared: &Shared, now: i64) -> Result<()> {
+    let parent = Speaker::parent();
+    let present = lives(&shared.home)?;
+    if due(&present, now) {
+        let done = shared.home.renew_server(&[]).and_then(|info| shared.read_tls().map(|()| info));
+        match done {
+            Ok(info) => {
+                let end = pki::time_text(info.not_after);
+                say!(
+                    info,
+                    parent,
+                    "ConnectionHandler",
+                    "The certificate of the server was renewed; it is valid until {end}"
+                );
+            }
+            Err(error) => {
+                say!(error, parent, "ConnectionHandler", "The certificate of the server cannot be renewed: {error}")
+            }
+        }
+    }
+    for warning in warnings(&lives(&shared.home)?, &shared.clients.list(false)?, now) {
+        say!(warn, parent, "ConnectionHandler", "{warning}");
+    }
+    Ok(())
+}
+
+/// Whether the server's certificate is to be renewed: it ends soon, and a new one would last longer, since none outlives
+/// the authority.
+fn due(lives: &[Life], now: i64) -> bool {
+    let end = |what| lives.iter().find(|l| l.what == what).map(|l| l.not_after);
+    match (end(What::Server), end(What::Authority)) {
+        (Some(server), Some(authority)) => days(server, now) < WARN_DAYS && authority > server && authority > now,
+        _ => false,
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| i64::try_from(t.as_secs()).unwrap_or(i64::MAX))
+}
 
 #[cfg(test)]
 mod tests {
@@ -121,15 +180,31 @@ mod tests {
             older: false,
             netmap: None,
         };
-        let lives = [
-            Life { what: What::Authority, not_after: 1000 * day },
-            Life { what: What::Server, not_after: 129 * day },
-        ];
+        let lives =
+            [Life { what: What::Authority, not_after: 1000 * day }, Life { what: What::Server, not_after: 129 * day }];
         let clients = [client("a", 130 * day), client("b", 130 * day - 1), client("c", 99 * day)];
         let warnings = warnings(&lives, &clients, 100 * day);
         let [server, b, c] = &warnings[..] else { panic!("{warnings:?}") };
-        assert!(server.starts_with("The certificate of the server ends on 1970-05-10 00:00:00 UTC, in 29 days."), "{server}");
+        assert!(
+            server.starts_with("The certificate of the server ends on 1970-05-10 00:00:00 UTC, in 29 days."),
+            "{server}"
+        );
         assert!(b.contains("client b ends on") && b.ends_with("estreamer clients renew b"), "{b}");
         assert!(c.contains("client c ended on"), "{c}");
+    }
+
+    #[test]
+    fn the_server_is_renewed_in_time_and_not_beyond_its_authority() {
+        let day = 86_400;
+        let at = |server: i64, authority: i64| {
+            due(
+                &[Life { what: What::Authority, not_after: authority }, Life { what: What::Server, not_after: server }],
+                100 * day,
+            )
+        };
+        assert!(at(129 * day, 1000 * day) && at(50 * day, 1000 * day));
+        assert!(!at(130 * day, 1000 * day), "it is not time");
+        assert!(!at(129 * day, 129 * day), "a new one would end at the same time");
+        assert!(!at(50 * day, 60 * day), "the authority is over");
     }
 }

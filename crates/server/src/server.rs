@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::clients::Clients;
 use crate::connection;
 use crate::error::{Error, Result};
+use crate::expiry;
 use crate::home::Home;
 use crate::log::{Control, Recent, Speaker, say};
 use crate::progress::Stats;
@@ -90,11 +92,13 @@ pub(crate) struct Shared {
     /// Changes with every commit.
     pub(crate) heads: watch::Receiver<u64>,
     pub(crate) reads: Arc<Semaphore>,
-    home: Home,
+    pub(crate) home: Home,
     /// The settings the service started with.
     started: Settings,
     settings: RwLock<Arc<Settings>>,
     tls: RwLock<Arc<ServerConfig>>,
+    /// How often the certificates were read again.
+    certificates: AtomicU64,
     addresses: Vec<SocketAddr>,
     options: Options,
     pulse: Arc<Pulse>,
@@ -138,6 +142,7 @@ impl Server {
             started: settings.clone(),
             settings: RwLock::new(Arc::new(settings)),
             tls: RwLock::new(tls),
+            certificates: AtomicU64::new(0),
             clients,
             home,
             addresses,
@@ -168,6 +173,7 @@ impl Server {
         for listener in listeners {
             accepting.spawn(accept(listener, sender.clone(), shared.pulse.clone()));
         }
+        accepting.spawn(expiry::watch(shared.clone()));
         let mut sessions = JoinSet::new();
         let mut clients = interval(CLIENTS);
         clients.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -244,7 +250,7 @@ impl Handle {
                 log_failed = Some(error.to_string());
             }
         }
-        *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        shared.use_tls(tls);
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         say!(info, parent, "ConnectionHandler", "Settings and certificates were read again");
         Ok(Reloaded { restart_needed, log_failed })
@@ -256,6 +262,11 @@ impl Handle {
     /// The name of a part that has not.
     pub fn alive(&self, within: Duration) -> std::result::Result<(), &'static str> {
         self.shared.pulse.check(within)
+    }
+
+    /// A number that changes whenever the service has read its certificates again, for others who use them.
+    pub fn certificates_read(&self) -> u64 {
+        self.shared.certificates.load(Ordering::Acquire)
     }
 
     /// How the service and its sessions are doing.
@@ -285,6 +296,17 @@ impl Shared {
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the certificates again, for new connections.
+    pub(crate) fn read_tls(&self) -> Result<()> {
+        self.use_tls(tls_config(&self.home, &self.clients)?);
+        Ok(())
+    }
+
+    fn use_tls(&self, tls: Arc<ServerConfig>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        self.certificates.fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod admin;
 mod archive;
 mod clean;
 mod clients;
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Server(server) => server::run(&server),
         Command::Manage(manage) => manage::run(&manage),
         Command::Clients(clients) => clients::run(&clients),
+        Command::Admin(admin) => admin::run(&admin),
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),
         Command::Tokens(tokens) => tokens::run(&tokens),

@@ -123,7 +123,8 @@ impl Clients {
             if !any {
                 return Ok(0);
             }
-            let change = format!("UPDATE clients SET removed = ?2, bundle = NULL WHERE id IN ({})", older.replace('?', "?1"));
+            let change =
+                format!("UPDATE clients SET removed = ?2, bundle = NULL WHERE id IN ({})", older.replace('?', "?1"));
             self.changed(|c| c.execute(&change, params![fingerprint, now()]))
         })();
         withdrawn.map(|n| n > 0).map_err(Error::database(&self.path))
