@@ -32,6 +32,8 @@ export class RateChart {
   #minutes;
   #plot = null;
   #hidden = new Set();
+  /** The rates as they came, and in the steps that are drawn. */
+  #fine = null;
   #rates = null;
   #box = h('div', {class: 'chart-box', role: 'img'});
   #time = h('span', {class: 'note chart-time'});
@@ -43,7 +45,10 @@ export class RateChart {
   #due = 0;
   #dark = matchMedia('(prefers-color-scheme: dark)');
   #redraw = () => this.#draw(true);
-  #resize = new ResizeObserver(() => this.#plot?.setSize({width: this.#box.clientWidth, height: HEIGHT}));
+  #resize = new ResizeObserver(() => {
+    this.#plot?.setSize({width: this.#box.clientWidth, height: HEIGHT});
+    if (this.#fine) this.#fit();
+  });
 
   /** A chart of the last `minutes()` minutes. */
   constructor(minutes) {
@@ -66,11 +71,8 @@ export class RateChart {
     const sums = Array.from({length: steps}, (_, i) => rates.series.reduce((sum, s) => sum + (s.values[i] ?? 0), 0));
     this.now = sums.at(-1) ?? 0;
     this.mean = steps ? sums.reduce((a, b) => a + b, 0) / steps : 0;
-    const fitting = coarser(rates, this.#box.clientWidth || 600);
-    // The values change with every step, the shape only with the time shown.
-    const other = fitting.step_seconds !== this.#rates?.step_seconds || fitting.series.length !== this.#rates?.series.length;
-    this.#rates = fitting;
-    this.#draw(other);
+    this.#fine = rates;
+    this.#fit();
     const silent = sums.every(n => n === 0);
     show(this.#none, silent);
     fill(this.#none, silent, () => silent && 'No events in this time.');
@@ -83,6 +85,15 @@ export class RateChart {
     this.#resize.disconnect();
     this.#plot?.destroy();
     this.#plot = null;
+  }
+
+  /** Draws what is known in steps that fit. */
+  #fit() {
+    const fitting = coarser(this.#fine, this.#box.clientWidth || 600);
+    // The values change with every step, the shape only with the time shown.
+    const other = fitting.step_seconds !== this.#rates?.step_seconds || fitting.series.length !== this.#rates?.series.length;
+    this.#rates = fitting;
+    this.#draw(other);
   }
 
   /** The types shown, the times, and for each type the sum of it and those below it. */

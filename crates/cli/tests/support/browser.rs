@@ -52,6 +52,9 @@ impl Browser {
         let browser = Browser { runtime, client: client.unwrap(), _driver: driver };
         let downloads = json!({"behavior": "allow", "downloadPath": folder.join("downloads")});
         browser.devtools("Browser.setDownloadBehavior", downloads);
+        // Chromium's own first page is left, and what it asked for is forgotten.
+        browser.open("about:blank");
+        browser.requests();
         Some(browser)
     }
 
