@@ -23,6 +23,16 @@ export const loggedIn = () => csrf !== null;
 export const forget = () => { csrf = null; };
 
 async function request(method, path, body) {
+  try {
+    return await attempt(method, path, body);
+  } catch (error) {
+    // Somebody logged in anew in another tab: the cookie is another one, and so is the token.
+    if (error.code !== 'csrf' || !await resume()) throw error;
+    return attempt(method, path, body);
+  }
+}
+
+async function attempt(method, path, body) {
   const headers = {Accept: 'application/json'};
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   if (method !== 'GET' && csrf) headers['X-CSRF-Token'] = csrf;
@@ -45,7 +55,7 @@ async function request(method, path, body) {
   }
   if (answer.ok) return value;
   let remedy = value?.remedy;
-  if (answer.status === 429 && !remedy) remedy = `Try again in ${answer.headers.get('Retry-After') ?? 60} seconds.`;
+  if (answer.status === 429 && !value?.error) remedy = `Try again in ${answer.headers.get('Retry-After') ?? 60} seconds.`;
   throw new ApiError(answer.status, value?.error ?? `The server refused this (status ${answer.status}).`, remedy, value?.code);
 }
 

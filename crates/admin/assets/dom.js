@@ -104,7 +104,7 @@ export function table(label, columns) {
     h('thead', {role: 'rowgroup'}, h('tr', {role: 'row'}, head)), body);
   const row = (properties, ...cells) => h('tr', {role: 'row', ...properties}, cells.map((cell, i) => {
     const [title, kind] = columns[i];
-    return h('td', {role: 'cell', class: kind, 'data-label': title}, cell);
+    return h('td', {role: 'cell', class: kind || 'text', 'data-label': title}, cell);
   }));
   return {node, body, row};
 }

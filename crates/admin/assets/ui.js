@@ -94,7 +94,7 @@ export function dialog({title, content, after, action, danger, run, failed}) {
   }
   function closed() {
     node.remove();
-    if (opener?.isConnected) opener.focus();
+    (opener?.isConnected ? opener : document.querySelector('h1'))?.focus();
   }
   document.body.append(node);
   node.showModal();

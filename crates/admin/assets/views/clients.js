@@ -104,6 +104,8 @@ function details(client, several) {
     ['Valid from', timeNode(client.not_before, full)],
     ['Valid until', timeNode(client.not_after, full)],
     ['Open sessions', number(client.sessions)],
+    client.warning && ['Warning', client.warning],
+    client.older_valid && ['Renewed', 'The certificate from before is good until the new one is used.'],
     ['Serial number', h('code', null, client.serial)],
     ['SHA-256 fingerprint', h('code', null, client.fingerprint)],
   )});
@@ -149,8 +151,10 @@ export function open({refresh}) {
     const actions = h('div', {class: 'icons'}, save,
       iconButton('renew', `Renew the certificate of ${name}`, () => renew(client, refresh), {class: 'icon-button renew'}),
       iconButton('delete', `Delete ${name}`, () => remove(client, refresh), {class: 'icon-button delete'}));
-    return {node: clients.row({'data-client': name}, host, ...cells, actions), update(row) {
+    const renewed = h('span', {class: 'note'});
+    return {node: clients.row({'data-client': name}, [host, renewed], ...cells, actions), update(row) {
       client = row;
+      text(renewed, row.older_valid ? 'renewed; the new file is not used yet' : '');
       text(cells[0], row.domain ?? `netmap ${row.netmap}`);
       setTime(cells[1], row.created, date);
       setTime(until, row.not_after, date);

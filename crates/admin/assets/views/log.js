@@ -53,7 +53,7 @@ export function open() {
         last = line.number;
         const row = h('li', {'data-level': line.level}, timeNode(line.time, brief),
           h('span', {class: 'level'}, line.level),
-          h('span', {class: 'component'}, [line.process, line.component].filter(Boolean).join(':')),
+          h('span', {class: 'component', title: line.process}, [line.process, line.component].filter(Boolean).join(':')),
           h('span', {class: 'text'}, line.text));
         sift(row);
         lines.append(row);

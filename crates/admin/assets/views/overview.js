@@ -28,9 +28,11 @@ export function open() {
   minutes.value = '60';
   const chart = new RateChart(() => minutes.value);
 
-  const sessions = table('Sessions', [['Client', ''], ['Position', 'w-l'], ['Lag', 'n w-s'], ['Events/s', 'n w-s']]);
+  const sessions = table('Sessions', [['Client', ''], ['Position', 'w-l place-column'], ['Lag', 'n w-s'], ['Events/s', 'n w-s']]);
+  sessions.node.classList.add('small');
   const noSessions = h('div', {class: 'place'});
   const sensors = table('Sensors', [['Device', ''], ['State', 'w-m'], ['Lag', 'n w-s'], ['Events/s', 'n w-s']]);
+  sensors.node.classList.add('small');
   const noSensors = h('div', {class: 'place'});
   const archive = table('Archive', [['Domain', ''], ['Files', 'n w-s'], ['Size', 'n w-s'], ['Oldest event', 'w-l'], ['Newest event', 'w-l']]);
   const retention = h('p', {class: 'note'});

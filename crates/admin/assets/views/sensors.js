@@ -33,9 +33,9 @@ function forget(sensor, refresh) {
 }
 
 export function open({refresh}) {
-  const sensors = table('Sensors', [['Device', ''], ['Kind', 'w-l'], ['State', 'w-l'], ['Lag', 'n w-m'], ['Events', 'n w-m'], ['Last event', 'w-l'], ['Seen', 'n w-ml'], ['', 'actions w-s']]);
+  const sensors = table('Sensors', [['Device', ''], ['Kind', 'w-ml'], ['State', 'w-ml'], ['Lag', 'n w-m'], ['Events', 'n w-m'], ['Last event', 'w-l'], ['Seen', 'n w-ml'], ['', 'actions w-s']]);
   const none = h('div', {class: 'place'});
-  const node = panel('Sensors', null,
+  const node = panel('Managed devices', null,
     h('p', {class: 'muted'}, 'Programs that write events to the archive, each as a managed device. A paused sensor keeps its place and goes on there.'),
     sensors.node, none);
 

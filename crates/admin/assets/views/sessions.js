@@ -65,7 +65,7 @@ export function open({refresh}) {
       [name, h('span', {class: 'note'}, `${peer}, `, age)], state, second, behind,
       [records, recordRate], [size, sizeRate], pending,
       h('div', {class: 'icons'}, iconButton('end', `End session ${id}`, () => end(session, refresh), {class: 'icon-button end'})));
-    const below = h('tr', {role: 'row', class: 'below'}, h('td', {role: 'cell', colspan: 8}, words));
+    const below = h('tr', {role: 'row', class: 'below'}, h('td', {role: 'cell', class: 'text', colspan: 8}, words));
     // Both rows of a session belong together, so they are a body of their own.
     const body = h('tbody', {role: 'rowgroup', 'data-session': id}, main, below);
     return {node: body, update(s) {
