@@ -34,6 +34,8 @@
 //! # }
 //! ```
 
+mod bytes;
+mod care;
 mod clients;
 mod connection;
 mod error;
@@ -50,6 +52,7 @@ mod settings;
 mod sockets;
 mod table;
 
+pub use bytes::Bytes;
 pub use clients::{Added, Client, Clients, New, check_resolves};
 pub use error::{Error, Result};
 pub use home::Home;

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::care::{self, Alarm};
 use crate::clients::Clients;
 use crate::connection;
 use crate::error::{Error, Result};
@@ -92,6 +93,10 @@ pub(crate) struct Shared {
     /// Changes with every commit.
     pub(crate) heads: watch::Receiver<u64>,
     pub(crate) reads: Arc<Semaphore>,
+    /// What is wrong with the room for the archive.
+    pub(crate) alarm: Alarm,
+    /// Makes the retention look at once; it ends with this.
+    care: std::sync::mpsc::Sender<()>,
     pub(crate) home: Home,
     /// The settings the service started with.
     started: Settings,
@@ -132,7 +137,10 @@ impl Server {
         for address in &addresses {
             say!(info, parent, "ConnectionHandler", "Listening on {address}/tcp");
         }
-        let shared = Shared {
+        let (care, wake) = std::sync::mpsc::channel();
+        let shared = Arc::new(Shared {
+            alarm: Alarm::default(),
+            care,
             table: Arc::default(),
             resolver: options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver)),
             catalog: Catalog::new(&root, netmap),
@@ -148,8 +156,11 @@ impl Server {
             addresses,
             options,
             pulse,
-        };
-        Ok(Server { shared: Arc::new(shared), listeners })
+        });
+        let kept = Arc::downgrade(&shared);
+        let retention = std::thread::Builder::new().name("retention".into()).spawn(move || care::run(&kept, &wake));
+        retention.map_err(Error::io("start a thread for the retention of", &root))?;
+        Ok(Server { shared, listeners })
     }
 
     /// The addresses it listens on.
@@ -252,8 +263,15 @@ impl Handle {
         }
         shared.use_tls(tls);
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        // Nobody listens if the thread could not go on; it has said why.
+        let _ = shared.care.send(());
         say!(info, parent, "ConnectionHandler", "Settings and certificates were read again");
         Ok(Reloaded { restart_needed, log_failed })
+    }
+
+    /// How many connections there are, and how many were let in since the start. Needs no look at the archive.
+    pub fn connections(&self) -> (usize, u64) {
+        self.shared.table.counts()
     }
 
     /// Says whether the service makes progress: every part of it has shown a sign of life within this time.
@@ -262,6 +280,11 @@ impl Handle {
     /// The name of a part that has not.
     pub fn alive(&self, within: Duration) -> std::result::Result<(), &'static str> {
         self.shared.pulse.check(within)
+    }
+
+    /// What is wrong with the room for the archive now, in words; `None` when nothing is.
+    pub fn storage_alarm(&self) -> Option<String> {
+        self.shared.alarm.get()
     }
 
     /// A number that changes whenever the service has read its certificates again, for others who use them.
@@ -293,6 +316,11 @@ impl Handle {
 }
 
 impl Shared {
+    /// The root of the archive.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.home.archive()
+    }
+
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()

@@ -134,6 +134,11 @@ impl Table {
         }
     }
 
+    /// How many there are, and how many were let in.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        (self.lock().slots.len(), self.accepted.load(Ordering::Relaxed))
+    }
+
     /// How all are doing; `committed` is the archival second of the archive's last commit.
     pub(crate) fn stats(&self, committed: u32) -> Stats {
         let inner = self.lock();

@@ -4,11 +4,13 @@ mod clients;
 mod operations;
 mod publish;
 mod service;
+mod store;
 
 pub(crate) use clients::*;
 pub(crate) use operations::*;
 pub(crate) use publish::*;
 pub(crate) use service::*;
+pub(crate) use store::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
@@ -62,6 +64,9 @@ pub(crate) enum Command {
     /// Create, list and remove the tokens of those who publish over HTTP
     #[command(subcommand)]
     Tokens(Tokens),
+    /// Take care of a server's archive: examine, repair, export, prune
+    #[command(subcommand)]
+    Store(Store),
     #[command(flatten)]
     Operation(Operation),
     /// Try out a server: the reference client, with the options of ssl_test.pl

@@ -24,6 +24,7 @@ mod ssl_test;
 mod start;
 mod status;
 mod stop;
+mod store;
 mod test;
 mod tokens;
 
@@ -45,6 +46,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),
         Command::Tokens(tokens) => tokens::run(&tokens),
+        Command::Store(store) => store::run(&store),
         Command::Operation(operation) => operate(operation),
         Command::SslTest(ssl_test) => ssl_test::run(&ssl_test),
         Command::Decode(decode) => decode::run(&decode),
