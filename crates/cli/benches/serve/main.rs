@@ -30,7 +30,7 @@ fn main() {
     // Cargo adds "--bench".
     let wanted: Vec<_> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|w| w == name);
-    let mut stand = Stand::new();
+    let stand = Stand::new();
     println!("{:<44} {:>10} {:>12} {:>9} {:>10}", "", "events/s", "events/s/core", "MB/s", "server CPU");
     if wants("one") || wants("fan") || wants("older") || wants("idle") {
         stand.fill(Content::Connections, events);
@@ -39,7 +39,8 @@ fn main() {
             let one = replay("connection events, one client", &server, &Request::newest(), 1, events);
             if wants("fan") {
                 let share = events / (many as u64 / 5).max(1);
-                let fan = replay(&format!("the same, {many} clients at once"), &server, &Request::newest(), many, share);
+                let fan =
+                    replay(&format!("the same, {many} clients at once"), &server, &Request::newest(), many, share);
                 println!(
                     "{:<44} {:>9.0}% {:>11.0}%",
                     format!("{many} clients together, of one"),
@@ -54,8 +55,10 @@ fn main() {
             }
             replay("in version 5 by plain flags, single messages", &server, &Request::plain(1 << 26), 1, events);
         }
+        drop(server);
         if wants("idle") {
-            wait_idle(&server, idle);
+            // One that has done nothing else before.
+            wait_idle(&stand.serve(Content::Connections), idle);
         }
     }
     if wants("older") {
@@ -114,7 +117,11 @@ fn wait_idle(server: &stand::Server, count: usize) {
         full.proportional,
         empty.resident
     );
-    println!("{:<44} {:>7.2} ms of processor time each", "their handshakes and requests", 1e3 * connected.as_secs_f64() / count as f64);
+    println!(
+        "{:<44} {:>7.2} ms of processor time each",
+        "their handshakes and requests",
+        1e3 * connected.as_secs_f64() / count as f64
+    );
     let before = server.usage();
     std::thread::sleep(Duration::from_secs(5));
     println!("{:<44} {:>7.2} % of a core", "while nothing happens", 20.0 * (server.usage() - before).as_secs_f64());
