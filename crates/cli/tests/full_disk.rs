@@ -74,7 +74,7 @@ fn append(file: &Path, bytes: &[u8]) {
 
 /// Posts records with these numbers; the status of the answer.
 fn post(address: &str, token: &str, ids: std::ops::RangeInclusive<u32>) -> u16 {
-    let line = |id| format!("{}\n", json!({"recordType": 112, "id": format!("post {id}"), "policyId": id}));
+    let line = |id| format!("{}\n", json!({"recordType": 112, "id": format!("post {id}"), "policyId": 10_000 + id}));
     let body: String = ids.map(line).collect();
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
@@ -130,7 +130,7 @@ fn every_sensor_waits_and_goes_on() {
     unified2(&spool, 50, 100);
     capture(&records, 200);
     let published: String = (2..=101)
-        .map(|i| format!("{}\n", json!({"recordType": 112, "id": format!("line {i}"), "policyId": i})))
+        .map(|i| format!("{}\n", json!({"recordType": 112, "id": format!("line {i}"), "policyId": 10_000 + i})))
         .collect();
     std::fs::write(site.path("lines.json"), published).unwrap();
     let mut simulating = start("simulate", &simulate("5000"));
@@ -182,8 +182,9 @@ fn every_sensor_waits_and_goes_on() {
     assert_eq!(numbers(&events, 71, 903, "httpResponse"), (1..=130).collect::<Vec<_>>());
     assert_eq!(numbers(&events, 400, 902, "eventId"), (1..=150).collect::<Vec<_>>());
     assert_eq!(numbers(&events, 400, 977, "eventId"), (1..=200).collect::<Vec<_>>());
-    let mut policies: Vec<u64> =
-        events.iter().filter_map(|event| event["policyId"].as_u64().filter(|_| event["recordType"] == 112)).collect();
+    // The simulation has events with policies of small numbers.
+    let policy = |event: &Value| event["policyId"].as_u64().filter(|id| event["recordType"] == 112 && *id > 10_000);
+    let mut policies: Vec<u64> = events.iter().filter_map(policy).map(|id| id - 10_000).collect();
     policies.sort_unstable();
     assert_eq!(policies, (1..=101).chain(201..=300).collect::<Vec<_>>());
     assert!(simulating.log().contains("the archive has 5000 of seed 1"));
