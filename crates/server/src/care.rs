@@ -39,6 +39,21 @@ impl Alarm {
     }
 }
 
+/// Applies the limits once, before anything is opened.
+pub(crate) fn at_start(root: &Path, settings: &Settings) {
+    if let Err(error) = sweep(root, settings, 0) {
+        say!(error, Speaker::parent(), "DiskManager", "The retention cannot be applied: {error}");
+    }
+}
+
+/// Deletes what is too much; gives how much is lacking all the same.
+fn sweep(root: &Path, settings: &Settings, held: u64) -> archive::Result<u64> {
+    let plan = Retention::plan(root, settings.keep(held))?;
+    let parent = Speaker::parent();
+    plan.carry_out(|removal| say!(info, parent, "DiskManager", "Deleted {}", words(removal, settings)))?;
+    Ok(plan.lacking)
+}
+
 /// Applies the limits until the service is gone; a message means at once.
 pub(crate) fn run(shared: &Weak<Shared>, wake: &Receiver<()>) {
     let mut care = Care::default();
@@ -92,12 +107,7 @@ impl Care {
         let due = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
         if due || free < settings.keep_free_bytes.0 {
             self.swept = Some(Instant::now());
-            let plan = Retention::plan(root, settings.keep(catalog.held()))?;
-            let parent = Speaker::parent();
-            plan.carry_out(|removal| {
-                say!(info, parent, "DiskManager", "Deleted {}", words(removal, settings));
-            })?;
-            if plan.lacking > 0 {
+            if sweep(root, settings, catalog.held())? > 0 {
                 return Ok(Some(format!(
                     "The file system of {} has {} free, less than keep_free_bytes ({}), and the archive has no segment left \
                      that may be deleted: make room, or the sensors will have to wait",

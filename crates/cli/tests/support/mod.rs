@@ -10,6 +10,7 @@
 
 pub mod archived;
 pub mod authority;
+pub mod backdated;
 pub mod disk;
 pub mod peer;
 pub mod programs;
