@@ -94,6 +94,7 @@
 //!   is open is read to its end even if it was deleted.
 //! * **Q4** A reader finds its start in an index of seconds, made from batch headers when first needed and shared
 //!   through a [`Catalog`], which says why there is no index file.
+//! * **Q5** [`Commits`] gives all this commit by commit, with the names of the sources whose position each has moved.
 //!
 //! * **Q5** What lies before a place that cannot be read is given. The error comes with each call until the place can be
 //!   read or is cut out; other readers are not concerned.
@@ -149,6 +150,7 @@ mod batch;
 mod catalog;
 mod check;
 mod clock;
+mod commits;
 mod compose;
 mod disk;
 mod error;
@@ -172,6 +174,7 @@ pub use batch::Batch;
 pub use catalog::Catalog;
 pub use check::check;
 pub use clock::Clock;
+pub use commits::{Commitment, Commits, Step};
 pub use error::{Error, Result};
 pub use findings::{Checked, Finding, MOST_FINDINGS, Severity, What};
 pub use format::{MAX_BATCH, MAX_FIELD, MAX_ITEM, MIN_EVENT, MIN_STICKY, SECOND_AT};

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use archive::{Catalog, Removal, Retention, Why};
+use archive::{Removal, Retention, Why};
 use jiff::Timestamp;
 
 use crate::bytes::Bytes;
@@ -39,9 +39,10 @@ impl Alarm {
     }
 }
 
-/// Applies the limits once, before anything is opened.
+/// Makes room on a full disk before anything is opened.
 pub(crate) fn at_start(root: &Path, settings: &Settings) {
-    if let Err(error) = sweep(root, settings, 0) {
+    let full = archive::room(root).is_ok_and(|room| room.free < FULL);
+    if full && let Err(error) = sweep(root, settings, 0) {
         say!(error, Speaker::parent(), "DiskManager", "The retention cannot be applied: {error}");
     }
 }
@@ -82,7 +83,7 @@ struct Care {
 impl Care {
     fn look(&mut self, shared: &Arc<Shared>) {
         let settings = shared.settings();
-        match self.try_look(&shared.root(), &shared.catalog, &settings) {
+        match self.try_look(shared, &settings) {
             Ok(alarm) => {
                 self.failed = None;
                 self.tell(alarm.as_deref());
@@ -99,15 +100,18 @@ impl Care {
     }
 
     /// Deletes what is too much, if it is time or there is too little room; gives what is wrong then.
-    fn try_look(&mut self, root: &Path, catalog: &Catalog, settings: &Settings) -> archive::Result<Option<String>> {
+    fn try_look(&mut self, shared: &Shared, settings: &Settings) -> archive::Result<Option<String>> {
+        let root = &shared.home.archive();
         if archive::netmaps(root)?.is_empty() {
             return Ok(None);
         }
         let free = archive::room(root)?.free;
-        let due = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
-        if due || free < settings.keep_free_bytes.0 {
+        // While the service is paused, somebody may be copying the archive.
+        let paused = shared.orders.borrow().pause.is_some();
+        let due = !paused && self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
+        if due || (!paused && free < settings.keep_free_bytes.0) {
             self.swept = Some(Instant::now());
-            if sweep(root, settings, catalog.held())? > 0 {
+            if sweep(root, settings, shared.domains.held())? > 0 {
                 return Ok(Some(format!(
                     "The file system of {} has {} free, less than keep_free_bytes ({}), and the archive has no segment left \
                      that may be deleted: make room, or the sensors will have to wait",

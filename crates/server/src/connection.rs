@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::domains::Domain;
 use crate::log::{Speaker, say};
 use crate::server::Shared;
 use crate::session;
@@ -40,10 +41,10 @@ pub(crate) async fn serve(
         biased;
         // At shutdown, a connection that has not come far is just dropped.
         _ = stopped(&mut stop) => None,
-        admitted = admit(stream, peer.ip(), &entry, &settings, &shared) => admitted,
+        admitted = admit(stream, peer, &entry, &settings, &shared) => admitted,
     };
-    if let Some((stream, speaker)) = admitted {
-        session::run(stream, speaker, &entry, settings, &shared).await;
+    if let Some((stream, speaker, domain)) = admitted {
+        session::run(stream, speaker, &entry, settings, &shared, &domain).await;
         entry.status = if entry.stop.borrow().is_some() { 0 } else { HUNG_UP };
     } else {
         entry.status = 0;
@@ -61,12 +62,13 @@ pub(crate) async fn stopped(stop: &mut tokio::sync::watch::Receiver<Option<Stop>
 /// TLS handshake and name rule; `None` when the client may not stay.
 async fn admit(
     stream: TcpStream,
-    peer: IpAddr,
+    peer: SocketAddr,
     entry: &Entry,
     settings: &Settings,
     shared: &Shared,
-) -> Option<(TlsStream<TcpStream>, Speaker)> {
-    let speaker = Speaker::child(entry.number, &peer.to_string());
+) -> Option<(TlsStream<TcpStream>, Speaker, Arc<Domain>)> {
+    let speaker = Speaker::child(entry.number, peer);
+    let peer = peer.ip();
     let stream = handshake(stream, &speaker, settings, shared).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first()).cloned();
     let Some(certificate) = certificate else {
@@ -82,7 +84,7 @@ async fn admit(
             return None;
         }
     };
-    let speaker = Speaker::child(entry.number, &name);
+    let speaker = speaker.named(&name);
     entry.progress.identify(&name, &fingerprint);
     // From here on a removal ends this connection; before, it may have gone unnoticed.
     if shared.clients.standing(&fingerprint) != Standing::Listed {
@@ -96,7 +98,28 @@ async fn admit(
         refuse(stream).await;
         return None;
     }
-    Some((stream, speaker))
+    match shared.clients.first_use(&fingerprint) {
+        Ok(true) => say!(
+            info,
+            speaker,
+            "ConnectionHandler",
+            "The client {name} uses its renewed certificate: the one before is revoked from now on"
+        ),
+        Ok(false) => {}
+        Err(error) => say!(error, speaker, "ConnectionHandler", "The former certificate of {name} stays good: {error}"),
+    }
+    match shared.domain_of(&fingerprint) {
+        Ok(domain) => {
+            entry.progress.bind(domain.netmap);
+            say!(debug, speaker, "ConnectionHandler", "The client gets the domain with netmap id {}", domain.netmap);
+            Some((stream, speaker, domain))
+        }
+        Err(error) => {
+            say!(error, speaker, "ConnectionHandler", "The domain of the client cannot be opened: {error}");
+            refuse(stream).await;
+            None
+        }
+    }
 }
 
 async fn handshake(

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use archive::{Catalog, Tail};
+use archive::Tail;
 use pki::{Resolver, SystemResolver};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -17,10 +17,14 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::care::{self, Alarm};
 use crate::clients::Clients;
 use crate::connection;
+use crate::domains::{Domain, Domains};
 use crate::error::{Error, Result};
+use crate::expiry;
 use crate::home::Home;
-use crate::log::{Control, Speaker, say};
+use crate::log::{Control, Recent, Speaker, say};
+use crate::orders::{self, Orders};
 use crate::progress::Stats;
+use crate::pulse::{Part, Pulse};
 use crate::settings::Settings;
 use crate::sockets;
 use crate::table::{Full, Table};
@@ -33,6 +37,9 @@ const CLIENTS: Duration = Duration::from_millis(400);
 
 /// How long the follower waits before it looks whether it is still wanted.
 const FOLLOW: Duration = Duration::from_millis(250);
+
+/// How long accepting waits before it shows that it is alive.
+const ACCEPT: Duration = Duration::from_millis(500);
 
 /// Pause after an error that would come again at once.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -67,28 +74,38 @@ pub struct Handle {
     shared: Arc<Shared>,
 }
 
+/// What a reload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Keys of `settings.toml` whose new values count after a restart only.
+    pub restart_needed: Vec<&'static str>,
+    /// Why the log file could not be opened again; the old one is used then.
+    pub log_failed: Option<String>,
+}
+
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) resolver: Arc<dyn Resolver>,
-    pub(crate) catalog: Arc<Catalog>,
-    /// The folder of the network map.
-    pub(crate) folder: PathBuf,
-    /// Changes with every commit.
-    pub(crate) heads: watch::Receiver<u64>,
+    pub(crate) domains: Domains,
+    /// What may be sent, and whether anything is.
+    pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) reads: Arc<Semaphore>,
     /// What is wrong with the room for the archive.
     pub(crate) alarm: Alarm,
     /// Makes the retention look at once; it ends with this.
     care: std::sync::mpsc::Sender<()>,
-    home: Home,
+    pub(crate) home: Home,
     /// The settings the service started with.
     started: Settings,
     settings: RwLock<Arc<Settings>>,
     tls: RwLock<Arc<ServerConfig>>,
+    /// How often the certificates were read again.
+    certificates: AtomicU64,
     addresses: Vec<SocketAddr>,
     options: Options,
+    pulse: Arc<Pulse>,
 }
 
 impl Server {
@@ -105,15 +122,13 @@ impl Server {
         let clients = Arc::new(home.clients()?);
         let tls = tls_config(&home, &clients)?;
         let (root, netmap) = (home.archive(), settings.netmap);
-        // Opening as a writer repairs; nothing is ever written.
-        drop(archive::Archive::open(&root, netmap, archive::Options::default())?);
+        let pulse = Arc::new(Pulse::default());
+        let domains = Domains::open(root, netmap, pulse.clone())?;
+        let control = home.control_path();
+        let orders = orders::follow(control.clone()).map_err(Error::io("start a thread to follow", &control))?;
         let listeners = sockets::listen(options.listen.as_ref().unwrap_or(&settings.listen))?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(Error::io("ask for the address of a socket of", home.dir()))?;
-        let (sender, heads) = watch::channel(0);
-        let tail = Tail::new(&root, netmap);
-        let follower = std::thread::Builder::new().name("archive".into()).spawn(move || follow(tail, &sender));
-        follower.map_err(Error::io("start a thread to follow", &root))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let parent = Speaker::parent();
         for address in &addresses {
@@ -125,21 +140,22 @@ impl Server {
             care,
             table: Arc::default(),
             resolver: options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver)),
-            catalog: Catalog::new(&root, netmap),
-            folder: root.join(format!("netmap_{netmap}")),
-            heads,
+            domains,
+            orders,
             reads: Arc::new(Semaphore::new(READS * processors)),
             started: settings.clone(),
             settings: RwLock::new(Arc::new(settings)),
             tls: RwLock::new(tls),
+            certificates: AtomicU64::new(0),
             clients,
             home,
             addresses,
             options,
+            pulse,
         });
         let kept = Arc::downgrade(&shared);
         let retention = std::thread::Builder::new().name("retention".into()).spawn(move || care::run(&kept, &wake));
-        retention.map_err(Error::io("start a thread for the retention of", &root))?;
+        retention.map_err(Error::io("start a thread for the retention of", &shared.home.archive()))?;
         Ok(Server { shared, listeners })
     }
 
@@ -162,8 +178,9 @@ impl Server {
         let (sender, mut connections) = mpsc::channel(64);
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(accept(listener, sender.clone()));
+            accepting.spawn(accept(listener, sender.clone(), shared.pulse.clone()));
         }
+        accepting.spawn(expiry::watch(shared.clone()));
         let mut sessions = JoinSet::new();
         let mut clients = interval(CLIENTS);
         clients.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -182,7 +199,10 @@ impl Server {
                         say!(error, parent, "ConnectionHandler", "A connection ended by a defect of this program: {error}");
                     }
                 }
-                _ = clients.tick() => stop_removed(&shared, &mut version),
+                _ = clients.tick() => {
+                    shared.pulse.beat(Part::Connections);
+                    stop_removed(&shared, &mut version);
+                }
             }
         }
         say!(info, parent, "ConnectionHandler", "Shutting down, {} connections", sessions.len());
@@ -208,12 +228,14 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::Settings`] or [`Error::Pki`]; everything then stays as it was.
-    pub fn reload(&self) -> Result<()> {
+    pub fn reload(&self) -> Result<Reloaded> {
         let shared = &self.shared;
         let settings = shared.home.settings()?;
         let tls = tls_config(&shared.home, &shared.clients)?;
         let parent = Speaker::parent();
-        for key in shared.started.restart_needed(&settings) {
+        let restart_needed = shared.started.restart_needed(&settings);
+        let mut log_failed = None;
+        for key in &restart_needed {
             say!(
                 warn,
                 parent,
@@ -232,14 +254,28 @@ impl Handle {
                     "ConnectionHandler",
                     "The log file cannot be opened again ({error}); the old one is used"
                 );
+                log_failed = Some(error.to_string());
             }
         }
-        *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        shared.use_tls(tls);
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         // Nobody listens if the thread could not go on; it has said why.
         let _ = shared.care.send(());
         say!(info, parent, "ConnectionHandler", "Settings and certificates were read again");
-        Ok(())
+        Ok(Reloaded { restart_needed, log_failed })
+    }
+
+    /// How many connections there are, and how many were let in since the start. Needs no look at the archive.
+    pub fn connections(&self) -> (usize, u64) {
+        self.shared.table.counts()
+    }
+
+    /// Says whether the service makes progress: every part of it has shown a sign of life within this time.
+    ///
+    /// # Errors
+    /// The name of a part that has not.
+    pub fn alive(&self, within: Duration) -> std::result::Result<(), &'static str> {
+        self.shared.pulse.check(within)
     }
 
     /// What is wrong with the room for the archive now, in words; `None` when nothing is.
@@ -247,16 +283,26 @@ impl Handle {
         self.shared.alarm.get()
     }
 
+    /// A number that changes whenever the service has read its certificates again, for others who use them.
+    pub fn certificates_read(&self) -> u64 {
+        self.shared.certificates.load(Ordering::Acquire)
+    }
+
     /// How the service and its sessions are doing.
     pub fn stats(&self) -> Stats {
-        let committed = self.shared.catalog.head().ok().flatten().map_or(0, |head| head.second);
-        self.shared.table.stats(committed)
+        let shared = &self.shared;
+        shared.table.stats(shared.started.netmap, |netmap| shared.domains.committed(netmap))
     }
 
     /// Ends one session, by its number, with an error message that tells the client so; false when there is none (any
     /// more). The client may connect again: to keep it out, remove it from the list.
     pub fn stop_session(&self, number: u32) -> bool {
         self.shared.table.stop(number)
+    }
+
+    /// The recent lines of the log, if the service was given one.
+    pub fn recent(&self) -> Option<Recent> {
+        self.shared.options.log.as_ref().map(Control::recent)
     }
 
     /// The addresses the service listens on.
@@ -266,14 +312,26 @@ impl Handle {
 }
 
 impl Shared {
-    /// The root of the archive.
-    pub(crate) fn root(&self) -> PathBuf {
-        self.home.archive()
-    }
-
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the certificates again, for new connections.
+    pub(crate) fn read_tls(&self) -> Result<()> {
+        self.use_tls(tls_config(&self.home, &self.clients)?);
+        Ok(())
+    }
+
+    fn use_tls(&self, tls: Arc<ServerConfig>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        self.certificates.fetch_add(1, Ordering::Release);
+    }
+
+    /// The domain the client with a certificate is bound to.
+    pub(crate) fn domain_of(&self, fingerprint: &str) -> Result<Arc<Domain>> {
+        let netmap = self.clients.netmap_of(fingerprint)?.unwrap_or(self.started.netmap);
+        self.domains.get(netmap)
     }
 
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
@@ -290,9 +348,12 @@ fn tls_config(home: &Home, clients: &Arc<Clients>) -> Result<Arc<ServerConfig>> 
 }
 
 /// Accepts until it is dropped. Errors such as "too many open files" pass, so it goes on after a pause.
-async fn accept(listener: TcpListener, connections: mpsc::Sender<(TcpStream, SocketAddr)>) {
+async fn accept(listener: TcpListener, connections: mpsc::Sender<(TcpStream, SocketAddr)>, pulse: Arc<Pulse>) {
     loop {
-        match listener.accept().await {
+        pulse.beat(Part::Accepting);
+        // Nothing is lost when waiting for a connection is given up.
+        let Ok(accepted) = timeout(ACCEPT, listener.accept()).await else { continue };
+        match accepted {
             Ok(connection) => {
                 if connections.send(connection).await.is_err() {
                     return;
@@ -344,7 +405,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
 }
 
 /// Ends the sessions of clients that were removed since the last look.
-fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
+fn stop_removed(shared: &Shared, seen: &mut Option<(i64, i64)>) {
     let mut look = || {
         let version = shared.clients.version()?;
         if *seen != Some(version) {
@@ -360,9 +421,10 @@ fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
 }
 
 /// Tells sessions of commits, until no one listens any more.
-fn follow(mut tail: Tail, heads: &watch::Sender<u64>) {
+pub(crate) fn follow(mut tail: Tail, heads: &watch::Sender<u64>, pulse: &Pulse) {
     let mut failed = false;
     while !heads.is_closed() {
+        pulse.beat(Part::Archive);
         match tail.wait(FOLLOW) {
             Ok(Some(_)) => heads.send_modify(|n| *n = n.wrapping_add(1)),
             Ok(None) => failed = false,

@@ -1,5 +1,6 @@
 //! The host table: every connection, how many there may be, and how each is doing.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,6 +62,7 @@ pub(crate) enum Full {
 pub(crate) struct Entry {
     table: Arc<Table>,
     pub(crate) number: u32,
+    peer: SocketAddr,
     address: IpAddr,
     pub(crate) progress: Arc<Progress>,
     pub(crate) stop: watch::Receiver<Option<Stop>>,
@@ -98,12 +100,12 @@ impl Table {
         inner.slots.insert(number, slot);
         inner.addresses.insert(address, known + 1);
         drop(inner);
-        let parent = Speaker::parent();
+        let parent = Speaker::parent_of(number, peer);
         if known == 0 {
             say!(info, parent, "ConnectionHandler", "Added {address} to host table");
         }
         say!(info, parent, "ConnectionHandler", "Added {address}({number}) to host table");
-        Ok(Entry { table: self.clone(), number, address, progress, stop, status: ABORTED })
+        Ok(Entry { table: self.clone(), number, peer, address, progress, stop, status: ABORTED })
     }
 
     /// Tells all connections to end.
@@ -133,17 +135,28 @@ impl Table {
         }
     }
 
-    /// How all are doing; `committed` is the archival second of the archive's last commit.
-    pub(crate) fn stats(&self, committed: u32) -> Stats {
+    /// How many there are, and how many were let in.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        (self.lock().slots.len(), self.accepted.load(Ordering::Relaxed))
+    }
+
+    /// How all are doing; `committed` gives the archival second of the last commit of a netmap's archive, `netmap` is the
+    /// one of the settings.
+    pub(crate) fn stats(&self, netmap: u32, committed: impl Fn(u32) -> u32) -> Stats {
+        let mut known = BTreeMap::from([(netmap, committed(netmap))]);
         let inner = self.lock();
-        let stats = inner.slots.iter().map(|(number, s)| s.progress.stats(*number, s.peer, s.connected, committed));
+        let stats = inner.slots.iter().map(|(number, s)| {
+            let netmap = s.progress.netmap().unwrap_or(netmap);
+            let committed = *known.entry(netmap).or_insert_with(|| committed(netmap));
+            s.progress.stats(*number, s.peer, s.connected, committed)
+        });
         let mut sessions: Vec<_> = stats.collect();
         drop(inner);
         sessions.sort_by_key(|s| (s.connected, s.number));
         Stats {
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
-            committed,
+            committed: known.get(&netmap).copied().unwrap_or(0),
             sessions,
         }
     }
@@ -164,7 +177,7 @@ impl Drop for Entry {
             }
         }
         drop(inner);
-        let parent = Speaker::parent();
+        let parent = Speaker::parent_of(self.number, self.peer);
         say!(info, parent, "ConnectionHandler", "Child with pid {} exited with status {}", self.number, self.status);
         say!(info, parent, "ConnectionHandler", "Removed host entry for pid: {}", self.number);
     }
@@ -188,7 +201,7 @@ mod tests {
         drop(first);
         let again = admit("192.0.2.1:1003").unwrap();
         assert_eq!(again.number, 4);
-        let stats = table.stats(0);
+        let stats = table.stats(0, |_| 0);
         assert_eq!((stats.accepted, stats.refused, stats.sessions.len()), (4, 2, 3));
     }
 

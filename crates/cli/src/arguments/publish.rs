@@ -1,5 +1,6 @@
 //! The arguments of the commands that take records from other programs.
 
+use super::InDomain;
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -19,13 +20,15 @@ published all the same. Exit codes: 0 all lines are in the archive, 1 it failed,
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     #[command(flatten)]
     pub(crate) device: Device,
     /// Name under which the ids of lines are known
     #[arg(long, value_name = "NAME", default_value = "publish")]
     pub(crate) source: String,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// A file of JSON lines, or - for standard input
     pub(crate) file: PathBuf,
 }
@@ -54,7 +57,7 @@ messages were damaged and skipped.";
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// How fast: original (as the records were archived first), N times as fast, or max
     #[arg(long, value_name = "SPEED", default_value = "max", value_parser = Speed::parse)]
@@ -65,6 +68,8 @@ pub(crate) struct Replay {
     /// Begin anew, although these files were replayed before
     #[arg(long)]
     pub(crate) again: bool,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// Files of captured messages
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
@@ -110,7 +115,7 @@ Lines are those of `estreamer publish`. An answer comes when the records are in 
 #[command(group = clap::ArgGroup::new("door").required(true).multiple(true).args(["socket", "listen"]))]
 pub(crate) struct RecordJson {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Listen at a Unix socket
     #[arg(long, value_name = "PATH")]
@@ -123,6 +128,8 @@ pub(crate) struct RecordJson {
     pub(crate) plain_http: bool,
     #[command(flatten)]
     pub(crate) device: Device,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
 }
 
 #[derive(Debug, Subcommand)]
@@ -134,7 +141,7 @@ pub(crate) enum Tokens {
     #[command(after_help = "Example:\n  estreamer tokens list --home /var/lib/estreamer")]
     List {
         /// The server's home
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
         home: PathBuf,
     },
     /// Remove a token: it is refused from now on
@@ -145,7 +152,7 @@ pub(crate) enum Tokens {
 #[derive(Debug, Args)]
 pub(crate) struct Token {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Name of the token; what is published with it has the source http.NAME
     pub(crate) name: String,

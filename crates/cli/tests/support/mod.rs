@@ -11,6 +11,7 @@
 pub mod archived;
 pub mod authority;
 pub mod backdated;
+pub mod browser;
 pub mod disk;
 pub mod peer;
 pub mod programs;

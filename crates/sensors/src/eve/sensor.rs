@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::fs::{FlockOperation, flock};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::duty::{About, Registry};
 use crate::feed::{Counters, Feed, Limits, pause};
 
 use super::follow::{Follow, Found, Notice};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How often the counts are logged (5 min).
     pub report_every: Duration,
+    /// Where the sensor is known; without it all is captured, and nobody can hold it.
+    pub registry: Option<Registry>,
 }
 
 impl Settings {
@@ -59,6 +62,7 @@ impl Settings {
             bounds: Bounds::default(),
             grace: Duration::from_secs(2),
             report_every: Duration::from_secs(300),
+            registry: None,
         }
     }
 
@@ -119,7 +123,9 @@ impl EveSensor {
         let identity = &settings.identity;
         let source = settings.source()?;
         let lock = lock(state, identity)?;
-        let mut feed = Feed::open(root, identity.netmap, &source, Limits::default())?;
+        let about = About { kind: "eve", device: identity.device_id, name: &identity.device_name };
+        let registry = settings.registry.as_ref();
+        let mut feed = Feed::registered(root, identity.netmap, &source, Limits::default(), registry, about)?;
         let position = match feed.committed_position()? {
             Some(bytes) => Position::decode(&bytes).ok_or(EveError::Position)?,
             None => Position::default(),
@@ -127,7 +133,8 @@ impl EveSensor {
         let name = format!("eve-{}-{:016x}.db", identity.netmap, xxh3_64(&source));
         let path = state.join(name);
         // Nobody asks it to stop before it is open; a signal ends the process then.
-        let (store, known) = with_room(&AtomicBool::new(false), |_| {}, || Store::open(&path, position.commit))?;
+        let never = AtomicBool::new(false);
+        let (store, known) = with_room(|| pause(&never, RETRY), |_| {}, || Store::open(&path, position.commit))?;
         let waiting = known.flows.len();
         let mut mapper = Mapper::resume(identity.clone(), settings.bounds, known.flows, known.users, position.events)?;
         let input = open(settings, position.place.as_ref())?;
@@ -179,6 +186,7 @@ impl EveSensor {
                 Ok(()) => {
                     if trouble.take().is_some() {
                         tracing::info!("The input can be read again.");
+                        self.feed.waits_for(None);
                     }
                     POLL
                 }
@@ -188,6 +196,7 @@ impl EveSensor {
                     let text = error.to_string();
                     if trouble.as_ref() != Some(&text) {
                         tracing::error!(%error, "The input cannot be read. It is tried again every second.");
+                        self.feed.waits_for(Some(&text));
                         trouble = Some(text);
                     }
                     RETRY
@@ -231,18 +240,31 @@ impl EveSensor {
     /// As for [`drain`](Self::drain).
     pub fn read(&mut self, stop: &AtomicBool) -> Result<(), EveError> {
         while !stop.load(Ordering::Relaxed) {
+            if !self.gate(stop)? {
+                return Ok(());
+            }
             let found = self.poll()?;
             if found == Found::Nothing {
+                self.feed.lag(0);
                 break;
             }
             self.handle(&found)?;
             if self.due() {
+                self.feed.lag_behind(now());
                 self.commit(stop)?;
             }
         }
         self.mapper.evict(now(), &mut self.out)?;
         self.push()?;
         self.commit(stop)
+    }
+
+    /// Commits and waits while the sensor is held; `false` when `stop` was set meanwhile.
+    fn gate(&mut self, stop: &AtomicBool) -> Result<bool, EveError> {
+        if self.feed.held() {
+            self.commit(stop)?;
+        }
+        Ok(self.feed.wait_while_held(stop))
     }
 
     /// Whether it is time to commit. Lines that wait for their flow make no events, but are due as events are.
@@ -315,6 +337,9 @@ impl EveSensor {
         for metadata in self.out.metadata_records() {
             self.feed.metadata(metadata)?;
         }
+        if self.mapper.newest() > 0 {
+            self.feed.saw(self.mapper.newest());
+        }
         for event in self.out.events() {
             self.feed.event(event)?;
         }
@@ -354,9 +379,9 @@ impl EveSensor {
     /// Writes what is known of flows. While there is no room this waits, as the feed does.
     fn save(&mut self, last: u64, stop: &AtomicBool) -> Result<(), EveError> {
         let counters = self.feed.counters().clone();
-        let (store, mapper) = (&mut self.store, &self.mapper);
+        let (store, mapper, feed) = (&mut self.store, &self.mapper, &mut self.feed);
         with_room(
-            stop,
+            || pause(stop, RETRY) && (!feed.held() || feed.wait_while_held(stop)),
             |full| counters.set_storage_full(full),
             || store.save(last, last + 1, &mapper.flows, &mapper.new_users),
         )
@@ -368,9 +393,10 @@ impl EveSensor {
     }
 }
 
-/// Does something with the database, and waits while there is no room for it, which is told once.
+/// Does something with the database, and waits while there is no room for it, which is told once; `wait` says whether to
+/// try again.
 fn with_room<T>(
-    stop: &AtomicBool,
+    mut wait: impl FnMut() -> bool,
     tell: impl Fn(bool),
     mut work: impl FnMut() -> Result<T, EveError>,
 ) -> Result<T, EveError> {
@@ -386,7 +412,7 @@ fn with_room<T>(
                          lost. Free space on its file system: it goes on by itself."
                     );
                 }
-                if !pause(stop, RETRY) {
+                if !wait() {
                     return Err(error);
                 }
             }
