@@ -70,7 +70,7 @@ fn a_disk_that_cannot_be_read() {
     other.configure(settings);
     let also = other.start();
     also.line("Connected to");
-    server.process.lines("Opened ", 2);
+    server.process.line(&format!("unified2.{}", old[2]));
     site.run(&["sensor", "simulate", "--home", &site.home(), "--seed", "5", "--events", "200"]).success();
     other.wait_for_events(200, &also);
     assert_eq!(collector.counts().0, EVENTS, "it waits");
