@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::error::Result;
-use crate::format::{BatchHeader, POSITIONS, SEGMENT_HEADER, SNAPSHOT, STICKY};
+use crate::format::{BatchHeader, COMMIT, POSITIONS, SEGMENT_HEADER, SNAPSHOT, STICKY};
 use crate::head::Head;
 use crate::index::Span;
 use crate::scan::{Found, Segment, Window};
@@ -166,13 +166,18 @@ impl Reader {
     /// The reader stays where it is, so the call can be repeated.
     #[allow(clippy::should_implement_trait, reason = "it lends to a buffer and can fail, so it is no iterator")]
     pub fn next(&mut self, buf: &mut Vec<u8>) -> Result<Read> {
+        self.next_flagged(buf, false).map(|(read, _)| read)
+    }
+
+    /// The next batch with its flags; positions too if they are asked for, in the form of a batch of sticky items.
+    pub(crate) fn next_flagged(&mut self, buf: &mut Vec<u8>, positions: bool) -> Result<(Read, u32)> {
         loop {
             if self.place.is_none() {
                 self.begin()?;
             }
-            let Some(place) = &mut self.place else { return Ok(Read::End) };
+            let Some(place) = &mut self.place else { return Ok((Read::End, 0)) };
             if let Some(span) = place.before.front_mut() {
-                let step = step(&mut self.window, &place.segment, span.from, span.to, true, None, buf)?;
+                let step = step(&mut self.window, &place.segment, span.from, span.to, Want::Sticky, None, buf)?;
                 match step.done {
                     Done::Short | Done::Gap { .. } => span.from = span.to,
                     _ => span.from = step.next,
@@ -181,8 +186,8 @@ impl Reader {
                     place.before.pop_front();
                 }
                 match step.done {
-                    Done::Give(info) => return Ok(Read::Batch(info)),
-                    Done::Damaged { .. } => return Ok(Read::Lost(lost(&place.segment, &step, Cause::Damaged))),
+                    Done::Give(info) => return Ok((Read::Batch(info), step.flags & !COMMIT)),
+                    Done::Damaged { .. } => return Ok((Read::Lost(lost(&place.segment, &step, Cause::Damaged)), 0)),
                     Done::Skip | Done::Short | Done::Gap { .. } => continue,
                 }
             }
@@ -190,14 +195,15 @@ impl Reader {
                 if self.advance()? {
                     continue;
                 }
-                return Ok(Read::End);
+                return Ok((Read::End, 0));
             }
-            let mut step = step(&mut self.window, &place.segment, place.offset, place.end, false, self.expected, buf)?;
+            let want = if positions { Want::Everything } else { Want::Items };
+            let mut step = step(&mut self.window, &place.segment, place.offset, place.end, want, self.expected, buf)?;
             if step.done == Done::Short {
                 if place.live {
                     // The head is ahead of the file. Only a repair can go on from here.
                     self.window.clear();
-                    return if self.advance()? { continue } else { Ok(Read::End) };
+                    return if self.advance()? { continue } else { Ok((Read::End, 0)) };
                 }
                 step.next = place.end;
                 step.done = Done::Damaged { events: 0 };
@@ -208,11 +214,12 @@ impl Reader {
                 Done::Gap { .. } => Some(Read::Lost(lost(&place.segment, &step, Cause::Missing))),
                 Done::Skip | Done::Short => None,
             };
+            let flags = step.flags;
             place.offset = step.next;
             self.expected = step.expected;
             self.second = step.second.unwrap_or(self.second);
             if let Some(read) = read {
-                return Ok(read);
+                return Ok((read, flags));
             }
         }
     }
@@ -336,7 +343,18 @@ struct Step {
     /// The sequence number to expect there.
     expected: Option<u64>,
     second: Option<u32>,
+    /// Of the batch that is given.
+    flags: u32,
     done: Done,
+}
+
+/// What a reader wants of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    Sticky,
+    Items,
+    /// Items and positions.
+    Everything,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -361,11 +379,12 @@ fn step(
     segment: &Segment,
     at: u64,
     end: u64,
-    sticky_only: bool,
+    want: Want,
     expected: Option<u64>,
     buf: &mut Vec<u8>,
 ) -> Result<Step> {
-    let same = Step { at, next: at, expected, second: None, done: Done::Short };
+    let sticky_only = want == Want::Sticky;
+    let same = Step { at, next: at, expected, second: None, flags: 0, done: Done::Short };
     let header = match window.header(segment, at, end)? {
         Found::Batch(header) => header,
         Found::Short => return Ok(same),
@@ -383,8 +402,8 @@ fn step(
     }
     let next = at + header.size();
     let after = Some(header.sequence.saturating_add(header.events()));
-    let step = Step { next, expected: after, second: Some(header.second), ..same };
-    if header.has(POSITIONS) || (sticky_only && !header.has(STICKY)) {
+    let step = Step { next, expected: after, second: Some(header.second), flags: header.flags, ..same };
+    if (header.has(POSITIONS) && want != Want::Everything) || (sticky_only && !header.has(STICKY)) {
         return Ok(Step { done: Done::Skip, ..step });
     }
     if !window.body(segment, at, &header, buf)? {
@@ -395,7 +414,8 @@ fn step(
 }
 
 fn info(header: &BatchHeader) -> BatchInfo {
-    let kind = if header.has(STICKY) { Kind::Sticky { snapshot: header.has(SNAPSHOT) } } else { Kind::Events };
+    let kind =
+        if header.has(STICKY | POSITIONS) { Kind::Sticky { snapshot: header.has(SNAPSHOT) } } else { Kind::Events };
     BatchInfo { second: header.second, kind, first_sequence: header.sequence, items: header.items }
 }
 
