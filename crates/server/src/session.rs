@@ -553,7 +553,8 @@ impl Session<'_> {
     }
 
     fn broken(&self, error: &std::io::Error) -> End {
-        if error.kind() == std::io::ErrorKind::TimedOut {
+        use std::io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+        if matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable) {
             // Its system has acknowledged nothing for as long as it may: gone, or behind a broken path.
             say!(warn, self.speaker, "sfestreamer", "The client does not answer any more, closing: {error}");
         }
