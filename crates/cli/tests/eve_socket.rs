@@ -97,7 +97,7 @@ fn what_was_read_while_the_archive_took_nothing_survives_a_kill() {
     // What the archive has is deleted, at the latest when the sensor ends.
     process.signal(Signal::TERM);
     assert!(process.wait().success(), "{}", process.log());
-    assert_eq!(spool(&site), [PathBuf::new(); 0]);
+    assert_eq!(spool(&site), Vec::<PathBuf>::new());
     assert!(!socket(&site).exists());
 }
 
@@ -153,7 +153,7 @@ fn an_end_in_order_takes_what_is_there_and_leaves_nothing() {
     wait_for("all events", || (alerts(&site).len() >= 3000).then_some(()));
     assert_eq!(alerts(&site), (1..=3000).collect::<Vec<u64>>());
     assert!(process.terminate().success(), "{}", process.log());
-    assert_eq!(spool(&site), [PathBuf::new(); 0]);
+    assert_eq!(spool(&site), Vec::<PathBuf>::new());
     // What is no line of JSON, or has no end, is counted and told.
     let mut process = sensor(&site);
     let mut suricata = UnixStream::connect(socket(&site)).unwrap();
