@@ -397,7 +397,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
             return None;
         }
     };
-    if let Err(error) = sockets::tune(&stream) {
+    if let Err(error) = sockets::tune(&stream, settings.stall()) {
         // The connection works without, if less well; most likely the client is gone already.
         say!(debug, parent, "ConnectionHandler", "Socket options of {peer} cannot be set: {error}");
     }
