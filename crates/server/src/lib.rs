@@ -34,13 +34,17 @@
 //! # }
 //! ```
 
+mod bytes;
+mod care;
 mod clients;
 mod connection;
+mod domains;
 mod error;
 pub mod expiry;
 mod feed;
 mod home;
 pub mod log;
+mod orders;
 mod progress;
 mod pulse;
 mod selection;
@@ -50,6 +54,7 @@ mod settings;
 mod sockets;
 mod table;
 
+pub use bytes::Bytes;
 pub use clients::{Added, Client, Clients, New, check_resolves};
 pub use error::{Error, Result};
 pub use home::Home;
