@@ -255,6 +255,9 @@ fn records_of_a_domain_carry_its_id_and_the_domain_is_named() {
     own.set_netmap(3);
     feed.event(&own).unwrap();
     feed.metadata(&device("a")).unwrap();
+    let mut named = Event::new(350).unwrap();
+    named.set("id", 5u32).unwrap().set("name", "what a sensor calls it").unwrap();
+    feed.metadata(&named).unwrap();
     feed.commit(&GO).unwrap();
     let mut reader = archive::Reader::open(&root, 5, archive::Start::Genesis).unwrap();
     let (mut buffer, mut all) = (Vec::new(), Vec::new());
@@ -269,6 +272,7 @@ fn records_of_a_domain_carry_its_id_and_the_domain_is_named() {
         .collect();
     let mut sorted = found.clone();
     sorted.sort_unstable();
+    assert!(all.windows(5).any(|w| w == b"plant") && !all.windows(4).any(|w| w == b"what"));
     assert_eq!(sorted, [(2, 3), (123, 5), (350, 5), (400, 5)], "one that says another domain keeps it");
 }
 
