@@ -4,13 +4,13 @@ use crate::error::LineError;
 use crate::lines::Lines;
 use crate::publisher::PublishError;
 use crate::sources::{Group, Sources};
-use crate::tokens::Tokens;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pki::Tokens;
 use rustls::ServerConfig;
 use sensors::feed::FeedError;
 use std::convert::Infallible;
@@ -140,7 +140,7 @@ async fn answer(http: &Http, requests: &Semaphore, request: Request<Incoming>) -
 }
 
 /// Whose token a request shows.
-fn authorized(http: &Http, request: &Request<Incoming>) -> Result<Option<String>, crate::tokens::TokenError> {
+fn authorized(http: &Http, request: &Request<Incoming>) -> Result<Option<String>, pki::TokenError> {
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token =
         header.and_then(|header| header.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));

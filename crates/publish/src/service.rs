@@ -4,7 +4,7 @@ use crate::http::{self, Http};
 use crate::publisher::Settings;
 use crate::socket;
 use crate::sources::Sources;
-use crate::tokens::Tokens;
+use pki::Tokens;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

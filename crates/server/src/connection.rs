@@ -98,6 +98,16 @@ async fn admit(
         refuse(stream).await;
         return None;
     }
+    match shared.clients.first_use(&fingerprint) {
+        Ok(true) => say!(
+            info,
+            speaker,
+            "ConnectionHandler",
+            "The client {name} uses its renewed certificate: the one before is revoked from now on"
+        ),
+        Ok(false) => {}
+        Err(error) => say!(error, speaker, "ConnectionHandler", "The former certificate of {name} stays good: {error}"),
+    }
     match shared.domain_of(&fingerprint) {
         Ok(domain) => {
             entry.progress.bind(domain.netmap);

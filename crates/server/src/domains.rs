@@ -64,6 +64,12 @@ impl Domains {
         open.get(&netmap).and_then(|domain| domain.catalog.head().ok().flatten()).map_or(0, |head| head.second)
     }
 
+    /// Bytes of deleted segments that sessions still read: they are free only when these sessions are past them.
+    pub(crate) fn held(&self) -> u64 {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.values().map(|domain| domain.catalog.held()).sum()
+    }
+
     fn follow(&self, netmap: u32, pulse: Arc<Pulse>) -> Result<Arc<Domain>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(domain) = open.get(&netmap) {

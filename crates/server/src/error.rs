@@ -85,6 +85,23 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A name without an address.
+    #[error(
+        "the name {name} does not resolve ({reason}; asked the resolver of this system), and a client is let in only from an \
+         address its name resolves to. Correct the name, give an address, or accept it as it is because it will resolve later"
+    )]
+    Unresolved {
+        /// The name.
+        name: String,
+        /// The resolver's words.
+        reason: String,
+    },
+    /// The PKCS#12 file of a client is not there.
+    #[error("the PKCS#12 file of {name} was not kept. Renew the client to get a new one")]
+    NotKept {
+        /// The client's name.
+        name: String,
+    },
     /// The database failed.
     #[error("the database {path} cannot be used: {source}. Check that it is intact and that this user may write to it")]
     Database {

@@ -34,10 +34,13 @@
 //! # }
 //! ```
 
+mod bytes;
+mod care;
 mod clients;
 mod connection;
 mod domains;
 mod error;
+pub mod expiry;
 mod feed;
 mod home;
 pub mod log;
@@ -51,7 +54,8 @@ mod settings;
 mod sockets;
 mod table;
 
-pub use clients::{Added, Client, Clients};
+pub use bytes::Bytes;
+pub use clients::{Added, Client, Clients, New, check_resolves};
 pub use error::{Error, Result};
 pub use home::Home;
 pub use progress::{SessionState, SessionStats, Stats};

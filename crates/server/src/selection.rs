@@ -8,6 +8,7 @@ use wire::decode::Decoder;
 use wire::event::Event;
 use wire::layout::{self, RecordLayout};
 use wire::message::MessageType;
+use wire::plan::Plan;
 use wire::record::{self, LONG_HEADER, RecordHeader, SHORT_HEADER};
 use wire::subscription::{Form, Subscription};
 use wire::versions::Version;
@@ -22,6 +23,9 @@ const TYPES: usize = 1024;
 /// Metadata remembered for a session, 48 bytes each; beyond it all is forgotten, so that some is sent twice.
 const REMEMBERED: usize = 1 << 19;
 
+/// Plans remembered for a session; more than a stream of all versions there are has layouts.
+const PLANS: usize = 1024;
+
 /// Where the flag "Has IPv6" is in a discovery event header, and the header's size without and with it
 /// (eStreamer Integration Guide 5.3 p.200).
 const HAS_IPV6: usize = 14;
@@ -35,6 +39,8 @@ pub(crate) struct Selection {
     /// What may be sent, whatever was asked for.
     captured: Table,
     decoder: Decoder,
+    /// How records are converted, by record type and number of the layout they have; `None` where there is no plan.
+    plans: FxHashMap<(u16, u16), Option<Plan>>,
     /// Hash of a metadata record's key to the hash of the item that was sent last.
     sent: FxHashMap<u128, u128>,
 }
@@ -114,7 +120,8 @@ impl Selection {
         }
         let timestamps = subscription.timestamps();
         let captured = Captured::ALL.table();
-        Selection { choices, timestamps, captured, decoder: Decoder::new(), sent: FxHashMap::default() }
+        let (decoder, plans, sent) = (Decoder::new(), FxHashMap::default(), FxHashMap::default());
+        Selection { choices, timestamps, captured, decoder, plans, sent }
     }
 
     /// Lets only these event types pass from now on.
@@ -204,6 +211,16 @@ impl Selection {
         let body = item.get(ITEM_HEADER..).unwrap_or_default();
         let event = match self.decoder.decode(body) {
             Ok(record) if !record.opaque() && record.problem().is_none() => {
+                let layout = record.main().layout().map_or(u16::MAX, |l| l.index);
+                if self.plans.len() >= PLANS {
+                    self.plans.clear();
+                }
+                let plan =
+                    self.plans.entry((record.record_type(), layout)).or_insert_with(|| Plan::new(&record, version));
+                let second = record.header.timestamp.filter(|_| self.timestamps);
+                if plan.as_ref().is_some_and(|plan| plan.convert(&record, second, out)) {
+                    return;
+                }
                 Event::try_from(&record).ok().map(|event| (event, record.header.timestamp))
             }
             _ => None,

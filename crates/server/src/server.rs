@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,10 +14,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::care::{self, Alarm};
 use crate::clients::Clients;
 use crate::connection;
 use crate::domains::{Domain, Domains};
 use crate::error::{Error, Result};
+use crate::expiry;
 use crate::home::Home;
 use crate::log::{Control, Recent, Speaker, say};
 use crate::orders::{self, Orders};
@@ -85,15 +88,21 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) resolver: Arc<dyn Resolver>,
-    domains: Domains,
+    pub(crate) domains: Domains,
     /// What may be sent, and whether anything is.
     pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) reads: Arc<Semaphore>,
-    home: Home,
+    /// What is wrong with the room for the archive.
+    pub(crate) alarm: Alarm,
+    /// Makes the retention look at once; it ends with this.
+    care: std::sync::mpsc::Sender<()>,
+    pub(crate) home: Home,
     /// The settings the service started with.
     started: Settings,
     settings: RwLock<Arc<Settings>>,
     tls: RwLock<Arc<ServerConfig>>,
+    /// How often the certificates were read again.
+    certificates: AtomicU64,
     addresses: Vec<SocketAddr>,
     options: Options,
     pulse: Arc<Pulse>,
@@ -123,7 +132,10 @@ impl Server {
         for address in &addresses {
             say!(info, parent, "ConnectionHandler", "Listening on {address}/tcp");
         }
-        let shared = Shared {
+        let (care, wake) = std::sync::mpsc::channel();
+        let shared = Arc::new(Shared {
+            alarm: Alarm::default(),
+            care,
             table: Arc::default(),
             resolver: options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver)),
             domains,
@@ -132,13 +144,17 @@ impl Server {
             started: settings.clone(),
             settings: RwLock::new(Arc::new(settings)),
             tls: RwLock::new(tls),
+            certificates: AtomicU64::new(0),
             clients,
             home,
             addresses,
             options,
             pulse,
-        };
-        Ok(Server { shared: Arc::new(shared), listeners })
+        });
+        let kept = Arc::downgrade(&shared);
+        let retention = std::thread::Builder::new().name("retention".into()).spawn(move || care::run(&kept, &wake));
+        retention.map_err(Error::io("start a thread for the retention of", &shared.home.archive()))?;
+        Ok(Server { shared, listeners })
     }
 
     /// The addresses it listens on.
@@ -162,6 +178,7 @@ impl Server {
         for listener in listeners {
             accepting.spawn(accept(listener, sender.clone(), shared.pulse.clone()));
         }
+        accepting.spawn(expiry::watch(shared.clone()));
         let mut sessions = JoinSet::new();
         let mut clients = interval(CLIENTS);
         clients.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -238,10 +255,17 @@ impl Handle {
                 log_failed = Some(error.to_string());
             }
         }
-        *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        shared.use_tls(tls);
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        // Nobody listens if the thread could not go on; it has said why.
+        let _ = shared.care.send(());
         say!(info, parent, "ConnectionHandler", "Settings and certificates were read again");
         Ok(Reloaded { restart_needed, log_failed })
+    }
+
+    /// How many connections there are, and how many were let in since the start. Needs no look at the archive.
+    pub fn connections(&self) -> (usize, u64) {
+        self.shared.table.counts()
     }
 
     /// Says whether the service makes progress: every part of it has shown a sign of life within this time.
@@ -250,6 +274,16 @@ impl Handle {
     /// The name of a part that has not.
     pub fn alive(&self, within: Duration) -> std::result::Result<(), &'static str> {
         self.shared.pulse.check(within)
+    }
+
+    /// What is wrong with the room for the archive now, in words; `None` when nothing is.
+    pub fn storage_alarm(&self) -> Option<String> {
+        self.shared.alarm.get()
+    }
+
+    /// A number that changes whenever the service has read its certificates again, for others who use them.
+    pub fn certificates_read(&self) -> u64 {
+        self.shared.certificates.load(Ordering::Acquire)
     }
 
     /// How the service and its sessions are doing.
@@ -279,6 +313,17 @@ impl Shared {
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the certificates again, for new connections.
+    pub(crate) fn read_tls(&self) -> Result<()> {
+        self.use_tls(tls_config(&self.home, &self.clients)?);
+        Ok(())
+    }
+
+    fn use_tls(&self, tls: Arc<ServerConfig>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        self.certificates.fetch_add(1, Ordering::Release);
     }
 
     /// The domain the client with a certificate is bound to.
@@ -358,7 +403,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
 }
 
 /// Ends the sessions of clients that were removed since the last look.
-fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
+fn stop_removed(shared: &Shared, seen: &mut Option<(i64, i64)>) {
     let mut look = || {
         let version = shared.clients.version()?;
         if *seen != Some(version) {

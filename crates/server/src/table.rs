@@ -135,6 +135,11 @@ impl Table {
         }
     }
 
+    /// How many there are, and how many were let in.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        (self.lock().slots.len(), self.accepted.load(Ordering::Relaxed))
+    }
+
     /// How all are doing; `committed` gives the archival second of the last commit of a netmap's archive, `netmap` is the
     /// one of the settings.
     pub(crate) fn stats(&self, netmap: u32, committed: impl Fn(u32) -> u32) -> Stats {

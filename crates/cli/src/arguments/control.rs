@@ -1,9 +1,9 @@
 //! The arguments of the commands that say what is captured, by whom, and where.
 
+use super::OfHome;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use control::EventType;
-use std::path::PathBuf;
 
 /// Highest netmap id: a record has 15 bits for it.
 const MAX_NETMAP: i64 = 0x7fff;
@@ -30,13 +30,6 @@ pub(crate) enum Control {
     /// End a pause: sensors and sessions go on where they were
     #[command(after_help = "Example:\n  estreamer resume --home /var/lib/estreamer")]
     Resume(OfHome),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct OfHome {
-    /// The server's home
-    #[arg(long, value_name = "DIR")]
-    pub(crate) home: PathBuf,
 }
 
 #[derive(Debug, Args)]

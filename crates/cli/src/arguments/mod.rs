@@ -1,14 +1,18 @@
 //! The arguments of every command.
 
+mod clients;
 mod control;
 mod operations;
 mod publish;
 mod service;
+mod store;
 
+pub(crate) use clients::*;
 pub(crate) use control::*;
 pub(crate) use operations::*;
 pub(crate) use publish::*;
 pub(crate) use service::*;
+pub(crate) use store::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
@@ -39,7 +43,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  estreamer demo --seconds 10\n\nThe collected events are left in ./demo-data/.")]
     Demo(Demo),
     /// Make the home of a server: authority, certificate, settings
-    #[command(after_help = "Example:\n  estreamer init /var/lib/estreamer --name estreamer.example.com")]
+    #[command(after_help = INIT_HELP)]
     Init(Init),
     /// Run the eStreamer service
     #[command(after_help = SERVER_HELP)]
@@ -47,9 +51,12 @@ pub(crate) enum Command {
     /// Start, stop, restart or reload the service, or ask how it is doing
     #[command(after_help = MANAGE_HELP)]
     Manage(Manage),
-    /// Create, list and remove the clients of a server
+    /// Create, list, renew, download and remove the clients of a server
     #[command(subcommand)]
     Clients(Clients),
+    /// Password and tokens of the administration page and API; the server's certificate
+    #[command(subcommand)]
+    Admin(Admin),
     /// Feed a server's archive
     #[command(subcommand)]
     Sensor(Sensor),
@@ -59,6 +66,9 @@ pub(crate) enum Command {
     /// Create, list and remove the tokens of those who publish over HTTP
     #[command(subcommand)]
     Tokens(Tokens),
+    /// Take care of a server's archive: examine, repair, export, prune
+    #[command(subcommand)]
+    Store(Store),
     #[command(flatten)]
     Control(Control),
     #[command(flatten)]
@@ -120,6 +130,9 @@ pub(crate) struct Init {
     /// Name or address of this server for its certificate; may be given several times [default: this host's name]
     #[arg(long = "name", value_name = "NAME")]
     pub(crate) names: Vec<String>,
+    /// File with the password of the administration page [default: asked for at a terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +143,9 @@ pub(crate) struct Server {
     /// Address to listen on; may be given several times [default: the settings; all addresses, port 8302]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
+    /// Address of the administration page; may be given several times [default: the settings; port 8443 of this machine]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin: Vec<SocketAddr>,
     /// Stay in the foreground
     #[arg(long)]
     pub(crate) nodaemon: bool,
@@ -139,46 +155,6 @@ pub(crate) struct Server {
     /// Do not compare the name in a client's certificate with its address; all other checks stay
     #[arg(long)]
     pub(crate) nohostcheck: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Clients {
-    /// Create a client: issues its certificate and writes HOST.pkcs12
-    #[command(
-        after_help = "Example:\n  estreamer clients add --home /var/lib/estreamer 192.0.2.10\n  estreamer clients add --home /var/lib/estreamer \
-                      --domain plant siem.example.com"
-    )]
-    Add {
-        /// The server's home
-        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
-        home: PathBuf,
-        /// Host name or address of the client, as the server sees it
-        host: String,
-        /// Password of the PKCS#12 file
-        #[arg(long, value_name = "TEXT")]
-        password: Option<String>,
-        /// Where to write the PKCS#12 file [default: HOST.pkcs12 in the current folder]
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-        #[command(flatten)]
-        place: InDomain,
-    },
-    /// List the clients
-    #[command(after_help = "Example:\n  estreamer clients list --home /var/lib/estreamer")]
-    List {
-        /// The server's home
-        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
-        home: PathBuf,
-    },
-    /// Remove a client: its certificate is refused from now on
-    #[command(after_help = "Example:\n  estreamer clients remove --home /var/lib/estreamer 192.0.2.10")]
-    Remove {
-        /// The server's home
-        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
-        home: PathBuf,
-        /// The client
-        host: String,
-    },
 }
 
 #[derive(Debug, Subcommand)]

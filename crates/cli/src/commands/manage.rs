@@ -133,6 +133,10 @@ fn stop(home: &Home) -> Result<Option<Value>, Failure> {
 fn restart(home: &Home) -> Result<Exit, Failure> {
     if let State::Running(_) = settled(home)? {
         leave_to_systemd(ask(home, "status").ok().as_ref(), "restart")?;
+        // A service that could not be started again must not be stopped.
+        let unsound = |e| Failure::new(format!("{e}. The service is not restarted and runs on as it was"));
+        home.settings().map_err(unsound)?;
+        home.server_identity().map_err(unsound)?;
     }
     let said = stop(home)?;
     let options = said.as_ref().and_then(|s| s["options"].as_array());

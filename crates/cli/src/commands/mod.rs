@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod admin;
 mod archive;
 mod clean;
 mod clients;
@@ -28,6 +29,7 @@ mod ssl_test;
 mod start;
 mod status;
 mod stop;
+mod store;
 mod test;
 mod tokens;
 
@@ -45,9 +47,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Server(server) => server::run(&server),
         Command::Manage(manage) => manage::run(&manage),
         Command::Clients(clients) => clients::run(&clients),
+        Command::Admin(admin) => admin::run(&admin),
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),
         Command::Tokens(tokens) => tokens::run(&tokens),
+        Command::Store(store) => store::run(&store),
         Command::Operation(operation) => operate(operation),
         Command::Control(control) => administer(&control),
         Command::SslTest(ssl_test) => ssl_test::run(&ssl_test),

@@ -67,7 +67,7 @@ pub(crate) async fn serve(listener: UnixListener, told: Arc<Told>) {
                 let told = told.clone();
                 tokio::spawn(async move {
                     // Who asks and does not wait for the answer has none.
-                    let _ = timeout(PATIENCE, answer(stream, &told)).await;
+                    let _ = timeout(PATIENCE, answer(stream, told)).await;
                 });
             }
             Err(error) => {
@@ -78,16 +78,18 @@ pub(crate) async fn serve(listener: UnixListener, told: Arc<Told>) {
     }
 }
 
-async fn answer(mut stream: tokio::net::UnixStream, told: &Told) -> io::Result<()> {
+async fn answer(mut stream: tokio::net::UnixStream, told: Arc<Told>) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     tokio::io::BufReader::new(reader.take(QUESTION)).read_line(&mut line).await?;
     let question: Value = serde_json::from_str(&line).unwrap_or_default();
-    let answer = match question["do"].as_str() {
+    // Both look at files.
+    let work = move || match question["do"].as_str() {
         Some("status") => told.status(),
         Some("reload") => told.reload(),
         _ => json!({"error": "the question is not understood; ask {\"do\": \"status\"} or {\"do\": \"reload\"}"}),
     };
+    let answer = tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?;
     writer.write_all(format!("{answer}\n").as_bytes()).await?;
     writer.shutdown().await
 }

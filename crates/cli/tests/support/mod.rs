@@ -10,6 +10,7 @@
 
 pub mod archived;
 pub mod authority;
+pub mod browser;
 pub mod peer;
 pub mod programs;
 pub mod receivers;
