@@ -40,7 +40,10 @@ fn init_takes_a_password_or_says_how_to_set_one() {
     let folder = dir.path();
     // Without a terminal it makes none.
     let said = run(Command::new(program()).args(["init", "a"]).current_dir(folder), b"").success();
-    assert!(said.contains("The administration page is off; to switch it on: estreamer admin password --home a"), "{said}");
+    assert!(
+        said.contains("The administration page is off; to switch it on: estreamer admin password --home a"),
+        "{said}"
+    );
     assert!(!folder.join("a/admin.password").exists());
     // A bad one is told before anything is made.
     with_password(folder, "short", &["init", "b"]).failed(1, &["the password has 5 characters; give at least 10"]);
@@ -91,7 +94,10 @@ fn a_page_whose_port_is_taken_does_not_keep_the_service() {
     let address = taken.local_addr().unwrap().to_string();
     let server = site.serve(&["--admin", &address]);
     let line = server.process.line("The administration page is not there");
-    assert!(line.contains(&format!("cannot listen on {address}")) && line.contains("Another program has this port"), "{line}");
+    assert!(
+        line.contains(&format!("cannot listen on {address}")) && line.contains("Another program has this port"),
+        "{line}"
+    );
     Client::connect(server.address, &site.client("127.0.0.1"));
 }
 
