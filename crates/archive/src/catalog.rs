@@ -79,6 +79,14 @@ impl Catalog {
         Ok(segment)
     }
 
+    /// Bytes of segments that were deleted and that a reader of this catalog has still open: their space is freed when
+    /// it is through.
+    pub fn held(&self) -> u64 {
+        let open: Vec<_> = lock(&self.segments).values().filter_map(Weak::upgrade).collect();
+        let gone = open.iter().filter(|segment| segment.linked().is_ok_and(|linked| !linked));
+        gone.filter_map(|segment| segment.length().ok()).sum()
+    }
+
     /// Where the first batch of `second` or later is in `segment`, which is committed up to `end`.
     pub(crate) fn find(&self, segment: &Segment, end: u64, second: u32) -> Result<Option<u64>> {
         let index = self.index(segment.start);

@@ -45,16 +45,38 @@ pub(crate) fn remove(path: &Path) -> Result<()> {
 
 /// Reads up to `buf.len()` bytes at `offset`; fewer only at the end of the file.
 pub(crate) fn read_at(file: &File, path: &Path, buf: &mut [u8], offset: u64) -> Result<usize> {
+    let (n, outcome) = read_part(file, path, buf, offset);
+    outcome.map(|()| n)
+}
+
+/// Reads as far as it can: how many bytes, and why not more, unless the buffer is full or the file at its end. What lies
+/// before a bad place of a disk is as good as ever.
+pub(crate) fn read_part(file: &File, path: &Path, buf: &mut [u8], offset: u64) -> (usize, Result<()>) {
     let mut done = 0;
     while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, offset + done as u64) {
+        let from = offset + done as u64;
+        match fault::readable(path, from, rest.len())
+            .and_then(|n| file.read_at(rest.get_mut(..n).unwrap_or_default(), from))
+        {
             Ok(0) => break,
             Ok(n) => done += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("read", path)(error)),
+            Err(error) => return (done, Err(Error::io("read", path)(error))),
         }
     }
-    Ok(done)
+    (done, Ok(()))
+}
+
+/// Gives one file the name of another, which it takes the place of.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    fault::check(fault::Op::Rename).and_then(|()| fs::rename(from, to)).map_err(Error::io("put a file in place of", to))
+}
+
+/// Bytes that are free for this user on the file system of `path`, and all its bytes.
+pub(crate) fn room(path: &Path) -> Result<(u64, u64)> {
+    let stat =
+        rustix::fs::statvfs(path).map_err(|error| Error::io("examine the file system of", path)(error.into()))?;
+    Ok((stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize)))
 }
 
 /// The length of an open file.
@@ -67,6 +89,8 @@ pub(crate) fn length(file: &File, path: &Path) -> Result<u64> {
 pub(crate) mod fault {
     use std::cell::RefCell;
     use std::io;
+    use std::ops::Range;
+    use std::path::{Path, PathBuf};
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Op {
@@ -75,10 +99,12 @@ pub(crate) mod fault {
         SyncDir,
         Truncate,
         Remove,
+        Rename,
     }
 
     thread_local! {
         static PLAN: RefCell<Vec<(Op, usize, i32)>> = const { RefCell::new(Vec::new()) };
+        static BAD: RefCell<Option<(PathBuf, Range<u64>)>> = const { RefCell::new(None) };
     }
 
     /// After `skip` more, an `op` of this thread fails with `errno`.
@@ -89,6 +115,20 @@ pub(crate) mod fault {
     /// Whether all that was planned has happened.
     pub(crate) fn is_done() -> bool {
         PLAN.with_borrow(Vec::is_empty)
+    }
+
+    /// From now on this thread cannot read these bytes of a file, or all again.
+    pub(crate) fn bad(place: Option<(PathBuf, Range<u64>)>) {
+        BAD.set(place);
+    }
+
+    /// How much of `length` bytes at `offset` can be read before a bad place.
+    pub(crate) fn readable(path: &Path, offset: u64, length: usize) -> io::Result<usize> {
+        BAD.with_borrow(|bad| match bad {
+            Some((file, bad)) if file == path && bad.contains(&offset) => Err(io::Error::from_raw_os_error(5)),
+            Some((file, bad)) if file == path && bad.start > offset => Ok(length.min((bad.start - offset) as usize)),
+            _ => Ok(length),
+        })
     }
 
     pub(crate) fn check(op: Op) -> io::Result<()> {
@@ -111,9 +151,14 @@ mod fault {
         SyncDir,
         Truncate,
         Remove,
+        Rename,
     }
 
     pub(crate) fn check(_: Op) -> std::io::Result<()> {
         Ok(())
+    }
+
+    pub(crate) fn readable(_: &std::path::Path, _: u64, length: usize) -> std::io::Result<usize> {
+        Ok(length)
     }
 }

@@ -67,6 +67,33 @@ pub enum Error {
         /// Bytes allowed.
         most: usize,
     },
+    /// A repair waited for a commit that does not come to an end.
+    #[error(
+        "{path} has been locked by another process for {seconds} s: it is in the middle of a commit that it can neither make \
+         nor take back. Its log says why; end it, or see to its disk, and repair again"
+    )]
+    Busy {
+        /// The lock.
+        path: PathBuf,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// Another repair is at work on a segment, or has replaced it.
+    #[error("{path} is being repaired by another process. Wait for its end, and look again")]
+    Repairing {
+        /// The segment.
+        path: PathBuf,
+    },
+    /// Bytes that were good are not any more.
+    #[error(
+        "{path} does not read the same twice at offset {offset}: its disk fails. Nothing was changed; copy the archive to another disk"
+    )]
+    Unstable {
+        /// The segment.
+        path: PathBuf,
+        /// Where.
+        offset: u64,
+    },
     /// A segment was written by a newer version of this software.
     #[error(
         "{path} has format version {found}, and this program knows version {known}. Use the version that wrote it, or a newer one"

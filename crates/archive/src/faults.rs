@@ -178,3 +178,128 @@ fn a_failed_first_commit_leaves_nothing() {
         assert_eq!(events(dir.path()), [1]);
     }
 }
+
+/// Segments at 1000 and 1010 with three events each, of which event 2 is damaged.
+fn damaged_site(root: &Path) -> std::path::PathBuf {
+    let clock = Arc::new(AtomicU32::new(1000));
+    let (mut archive, _) = Archive::open(root, 0, options(&clock)).unwrap();
+    for id in 1..=6 {
+        clock.store(if id < 4 { 1000 } else { 1010 }, Ordering::SeqCst);
+        let mut batch = Batch::new();
+        push(&mut batch, id);
+        archive.commit(&mut batch).unwrap();
+    }
+    let path = root.join("netmap_0/unified2.1000");
+    let mut bytes = fs::read(&path).unwrap();
+    let magic: Vec<_> = bytes.windows(4).enumerate().filter(|(_, four)| *four == b"eSbt").map(|(at, _)| at).collect();
+    // Sticky item, event and position of each commit.
+    bytes[magic[4] + 60] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn good_events(root: &Path) -> Vec<u8> {
+    let (mut reader, mut buf, mut found) = (Reader::open(root, 0, Start::Genesis).unwrap(), Vec::new(), Vec::new());
+    loop {
+        match reader.next(&mut buf).unwrap() {
+            Read::Batch(info) if info.kind == Kind::Events => found.push(*buf.last().unwrap()),
+            Read::Batch(_) | Read::Lost(_) => {}
+            Read::End => return found,
+        }
+    }
+}
+
+fn worst(root: &Path) -> Option<crate::Severity> {
+    let mut worst = None;
+    let rest = crate::check(root, 0, &mut |_| None, |checked| worst = worst.max(checked.severity())).unwrap();
+    assert_eq!(rest, []);
+    worst
+}
+
+/// K5: every operation of a repair fails once. The segment is the old one or the new one, and the next repair cures it.
+#[test]
+fn a_repair_that_is_interrupted_loses_nothing() {
+    let faults = [
+        (Op::Write, 0),
+        (Op::Sync, 0),
+        (Op::Write, 1),
+        (Op::Sync, 1),
+        (Op::SyncDir, 0),
+        (Op::Rename, 0),
+        (Op::SyncDir, 1),
+    ];
+    for (op, skip) in faults {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let path = damaged_site(root);
+        let before = fs::read(&path).unwrap();
+        assert_eq!(good_events(root), [1, 3, 4, 5, 6]);
+        fault::plan(op, skip, ENOSPC);
+        crate::repair(root, 0, true, &mut |_| {}).unwrap_err();
+        assert!(fault::is_done(), "{op:?} {skip}");
+        let replaced = fs::read(&path).unwrap() != before;
+        assert_eq!(replaced, (op, skip) == (Op::SyncDir, 1));
+        assert!(!path.with_extension("1000.repair").exists());
+        assert_eq!(good_events(root), [1, 3, 4, 5, 6]);
+        crate::repair(root, 0, true, &mut |_| {}).unwrap();
+        assert_eq!(worst(root), Some(crate::Severity::Note));
+        assert_eq!(good_events(root), [1, 3, 4, 5, 6]);
+        let names =
+            fs::read_dir(path.parent().unwrap()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let beside: Vec<_> = names.filter(|name| name.starts_with("unified2.1000.")).collect();
+        assert_eq!(beside.len(), 1, "{beside:?}");
+    }
+}
+
+/// Q5: what lies before a place that cannot be read is given, the error comes again until it can be read, and readers
+/// elsewhere go on.
+#[test]
+fn what_cannot_be_read_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let path = damaged_site(root);
+    let at = fs::metadata(&path).unwrap().len() - 60;
+    let mut reader = Reader::open(root, 0, Start::Genesis).unwrap();
+    fault::bad(Some((path.clone(), at..at + 10)));
+    let (mut buf, mut seen) = (Vec::new(), Vec::new());
+    let error = loop {
+        match reader.next(&mut buf) {
+            Ok(Read::Batch(info)) if info.kind == Kind::Events => seen.push(*buf.last().unwrap()),
+            Ok(Read::End) => panic!("it was passed over"),
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Io { action: "read", .. }), "{error}");
+    assert_eq!(seen, [1], "2 is damaged, 3 is behind what cannot be read");
+    reader.next(&mut buf).unwrap_err();
+    let mut other = Reader::open(root, 0, Start::Second(1010)).unwrap();
+    while !matches!(other.next(&mut buf).unwrap(), Read::End) {}
+    fault::bad(None);
+    loop {
+        match reader.next(&mut buf).unwrap() {
+            Read::Batch(info) if info.kind == Kind::Events => seen.push(*buf.last().unwrap()),
+            Read::End => break,
+            _ => {}
+        }
+    }
+    assert_eq!(seen, [1, 3, 4, 5, 6], "{seen:?}");
+}
+
+/// K1, K4: what cannot be read is found, and cut out with zeros in its place.
+#[test]
+fn what_cannot_be_read_is_cut_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    let path = damaged_site(root);
+    let at = fs::metadata(&path).unwrap().len() - 60;
+    fault::bad(Some((path.clone(), at..at + 10)));
+    let mut found = Vec::new();
+    crate::check(root, 0, &mut |_| None, |checked| found.extend(checked.findings)).unwrap();
+    assert!(matches!(&found[..], [.., last] if matches!(last.what, crate::What::Unreadable(_))), "{found:?}");
+    crate::repair(root, 0, true, &mut |_| {}).unwrap();
+    fault::bad(None);
+    assert_eq!(worst(root), Some(crate::Severity::Note));
+    let good = good_events(root);
+    assert!(good.starts_with(&[1]) && good.ends_with(&[4, 5, 6]), "{good:?}");
+}

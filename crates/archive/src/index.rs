@@ -9,6 +9,8 @@ use crate::scan::{Found, Segment, Window};
 pub(crate) struct Index {
     entries: Vec<Entry>,
     walked: u64,
+    /// The file that was walked; a repair may put another in its place.
+    inode: u64,
     /// The last batch that was walked, and where it is.
     last: Option<(u64, BatchHeader)>,
 }
@@ -31,18 +33,21 @@ pub(crate) struct Span {
 
 impl Index {
     pub(crate) fn new() -> Self {
-        Index { entries: Vec::new(), walked: SEGMENT_HEADER, last: None }
+        Index { entries: Vec::new(), walked: SEGMENT_HEADER, inode: 0, last: None }
     }
 
     /// Walks the batch headers up to `end`, the committed end of the segment.
     pub(crate) fn extend(&mut self, segment: &Segment, end: u64) -> Result<()> {
         // Small batches share a read; the bodies of large ones are not read.
         let mut window = Window::new(16 << 10);
+        if self.inode != segment.inode {
+            *self = Index { inode: segment.inode, ..Index::new() };
+        }
         if let Some((offset, last)) = self.last
             && window.header(segment, offset, end)? != Found::Batch(last)
         {
             // The segment was cut by a repair and may have been written anew.
-            *self = Index::new();
+            *self = Index { inode: segment.inode, ..Index::new() };
         }
         while self.walked < end {
             if let Found::Batch(header) = window.header(segment, self.walked, end)? {

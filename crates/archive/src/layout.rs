@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::disk;
 use crate::error::{Error, Result};
 use crate::head::HeadFile;
 
@@ -19,6 +18,28 @@ pub(crate) fn netmap_dir(root: &Path, netmap: u32) -> PathBuf {
 /// File of a segment.
 pub(crate) fn segment_path(dir: &Path, start: u32) -> PathBuf {
     dir.join(format!("{SEGMENT}{start}"))
+}
+
+/// Where a repair writes a segment anew, before it takes the place of the old one.
+pub(crate) fn repair_path(dir: &Path, start: u32) -> PathBuf {
+    dir.join(format!("{SEGMENT}{start}.repair"))
+}
+
+/// Where a repair keeps bytes it cut out of a segment.
+pub(crate) fn damaged_path(dir: &Path, start: u32, offset: u64) -> PathBuf {
+    dir.join(format!("{SEGMENT}{start}.damaged-{offset}"))
+}
+
+/// What repairs have left beside a segment.
+pub(crate) fn beside(dir: &Path, start: u32) -> Result<Vec<PathBuf>> {
+    let (damaged, repair) = (format!("{SEGMENT}{start}.damaged-"), format!("{SEGMENT}{start}.repair"));
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
+        let name = entry.map_err(Error::io("list", dir))?.file_name();
+        let ours = name.to_str().is_some_and(|name| name.starts_with(&damaged) || name == repair);
+        found.extend(ours.then(|| dir.join(name)));
+    }
+    Ok(found)
 }
 
 /// Start seconds of the segments in `dir`, ascending; none when there is no such directory.
@@ -72,46 +93,8 @@ pub fn size(root: &Path, netmap: u32) -> Result<Size> {
     Ok(size)
 }
 
-/// What [`retain`] may delete. A limit that is `None` does not apply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// Segments that end before this archival second go.
-    pub since: Option<u32>,
-    /// The oldest segments go while all together have more bytes than this.
-    pub bytes: Option<u64>,
-}
-
-/// Deletes whole segments, oldest first, as far as `keep` allows, and says how much went. The newest segment
-/// always stays. No lock is taken: old segments are never written, and a reader that has one open reads it to
-/// its end (so its space is freed only then).
-///
-/// # Errors
-/// [`Error::Io`] when the directory cannot be read or a file cannot be removed.
-pub fn retain(root: &Path, netmap: u32, keep: Keep) -> Result<Size> {
-    let dir = netmap_dir(root, netmap);
-    let mut gone = Size::default();
-    // Without a head nobody knows which segment is being written.
-    let Some(head) = HeadFile::new(&dir, netmap).read()?.head() else { return Ok(gone) };
-    let mut total = size(root, netmap)?.bytes;
-    let starts = segments(&dir)?;
-    for (start, next) in starts.iter().zip(starts.iter().skip(1)) {
-        let old = keep.since.is_some_and(|since| *next <= since);
-        let much = keep.bytes.is_some_and(|bytes| total > bytes);
-        if *start >= head.segment || !(old || much) {
-            break;
-        }
-        let path = segment_path(&dir, *start);
-        let bytes = file_size(&path)?.unwrap_or(0);
-        disk::remove(&path)?;
-        tracing::info!(path = %path.display(), bytes, "An archive segment past its retention was deleted.");
-        total = total.saturating_sub(bytes);
-        gone.segments += 1;
-        gone.bytes += bytes;
-    }
-    Ok(gone)
-}
-
-fn file_size(path: &Path) -> Result<Option<u64>> {
+/// The length of a file; `None` when there is none.
+pub(crate) fn file_size(path: &Path) -> Result<Option<u64>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata.len())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -96,6 +96,30 @@
 //!   through a [`Catalog`], which says why there is no index file.
 //! * **Q5** [`Commits`] gives all this commit by commit, with the names of the sources whose position each has moved.
 //!
+//! * **Q5** What lies before a place that cannot be read is given. The error comes with each call until the place can be
+//!   read or is cut out; other readers are not concerned.
+//!
+//! # Care
+//!
+//! * **K1** [`check`] finds whatever is not as it was written: segment headers, headers and bodies of batches, gaps in the
+//!   numbers, numbers or seconds that go back, items that are none, copies at the beginning of a segment that lack
+//!   something, the head. Each finding says where, how many bytes, how many events, and what follows ([`Severity`]).
+//! * **K2** It changes nothing and needs nobody to stop: it looks at what was committed when it began. Only to tell an
+//!   unfinished commit from one at work it shares the lock for a moment.
+//! * **K3** [`repair`] makes good what loses nothing: what a crash left behind (R1 to R6), segment headers, and incomplete
+//!   copies, which are filled in from older segments.
+//! * **K4** With `cut` it also cuts damage out of a segment. Every good batch stays, with its sequence numbers and second.
+//!   The bytes go to `unified2.N.damaged-OFFSET`, zeros where they cannot be read; a file that is there is never
+//!   overwritten. Where numbers are missing comes a positions batch of the source `estreamer store repair`, whose position
+//!   is the first missing number and the first one behind (both u64); so the gap is known, and readers still tell it.
+//! * **K5** A segment is replaced only when nobody appends to it: if it is the newest, a new one is begun under the lock.
+//!   The copy is written to `unified2.N.repair`, synced, and renamed, so a crash leaves the old one or the new one; the
+//!   damaged bytes are durable before. A lock on the segment keeps a second repair away. Readers that have the old one open
+//!   read it to its end (Q3); writers notice nothing.
+//! * **K6** [`Retention`] deletes oldest segments first, never the newest of a network map, with what repairs left beside
+//!   them. Space that a reader still holds ([`Catalog::held`]) counts as free, so that a slow reader costs no more
+//!   segments.
+//!
 //! # Example
 //!
 //! ```
@@ -124,6 +148,7 @@
 
 mod batch;
 mod catalog;
+mod check;
 mod clock;
 mod commits;
 mod compose;
@@ -131,25 +156,34 @@ mod disk;
 mod error;
 #[cfg(test)]
 mod faults;
+mod findings;
 mod format;
 mod head;
 mod index;
 mod layout;
+mod mend;
 mod reader;
 mod recover;
+mod retain;
 mod scan;
 mod tail;
+mod walk;
 mod writer;
 
 pub use batch::Batch;
 pub use catalog::Catalog;
+pub use check::check;
 pub use clock::Clock;
 pub use commits::{Commitment, Commits, Step};
 pub use error::{Error, Result};
+pub use findings::{Checked, Finding, MOST_FINDINGS, Severity, What};
 pub use format::{MAX_BATCH, MAX_FIELD, MAX_ITEM, MIN_EVENT, MIN_STICKY, SECOND_AT};
 pub use head::Head;
-pub use layout::{Keep, Size, netmaps, retain, size, span};
+pub use layout::{Size, netmaps, size, span};
+pub use mend::{Mended, repair};
 pub use reader::{BatchInfo, Cause, Kind, Lag, Lost, Position, Read, Reader, Start};
 pub use recover::{Recovery, Repair};
+pub use retain::{Keep, Removal, Retention, Room, Why, room};
 pub use tail::Tail;
+pub use walk::Examine;
 pub use writer::{Archive, Commit, Options};

@@ -20,6 +20,8 @@ pub(crate) struct Segment {
     pub(crate) file: File,
     /// Whether the segment header was as it should be. Batches can be read without it.
     pub(crate) intact: bool,
+    /// Which file it is, whatever its name is now.
+    pub(crate) inode: u64,
 }
 
 impl Segment {
@@ -38,7 +40,8 @@ impl Segment {
                 return Err(Error::Misplaced { path, netmap: n, start: s });
             }
         }
-        Ok(Segment { netmap, start, path, file, intact: header.is_some() })
+        let inode = file.metadata().map_err(Error::io("examine", &path))?.ino();
+        Ok(Segment { netmap, start, path, file, intact: header.is_some(), inode })
     }
 
     /// Creates a segment that must not exist yet.
@@ -50,7 +53,8 @@ impl Segment {
             .create_new(true)
             .open(&path)
             .map_err(Error::io("create", &path))?;
-        Ok(Segment { netmap, start, path, file, intact: true })
+        let inode = file.metadata().map_err(Error::io("examine", &path))?.ino();
+        Ok(Segment { netmap, start, path, file, intact: true, inode })
     }
 
     pub(crate) fn length(&self) -> Result<u64> {
@@ -62,7 +66,7 @@ impl Segment {
         Ok(self.file.metadata().map_err(Error::io("examine", &self.path))?.nlink() > 0)
     }
 
-    fn place(&self, offset: u64) -> Place {
+    pub(crate) fn place(&self, offset: u64) -> Place {
         Place { netmap: self.netmap, segment: self.start, offset }
     }
 }
@@ -165,9 +169,11 @@ impl Window {
         if self.held(offset).len() < want.min(most) {
             self.base = offset;
             self.bytes.resize(self.size.min(most), 0);
-            let n = disk::read_at(&segment.file, &segment.path, &mut self.bytes, offset);
-            self.bytes.truncate(*n.as_ref().unwrap_or(&0));
-            n?;
+            let (n, outcome) = disk::read_part(&segment.file, &segment.path, &mut self.bytes, offset);
+            self.bytes.truncate(n);
+            if n < want.min(most) {
+                outcome?;
+            }
         }
         let held = self.held(offset);
         Ok(held.get(..held.len().min(most)).unwrap_or_default())

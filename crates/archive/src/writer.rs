@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -125,9 +127,33 @@ impl Archive {
     /// failed commit did reach the disk whole, recovery keeps it, positions included: so ask
     /// [`position`](Self::position) after a restart, and nothing is there twice.)
     pub fn commit(&mut self, batch: &mut Batch) -> Result<Commit> {
-        let done = self.locked(|archive| archive.append(batch))?;
+        let done = self.locked(|archive| archive.append(batch, false))?;
         batch.clear();
         Ok(done)
+    }
+
+    /// Begins a new segment, so that nobody appends to the old one any more, and readers go on in the new one when they
+    /// are through with it. `source` gets an empty position, so that there is something to commit.
+    pub(crate) fn begin_segment(&mut self, source: &[u8]) -> Result<Commit> {
+        let mut batch = Batch::new();
+        batch.set_position(source, b"")?;
+        self.locked(|archive| archive.append(&batch, true))
+    }
+
+    /// Repairs what a crash left behind, once no writer is in the middle of a commit; `None` when that took longer
+    /// than `patience`.
+    pub(crate) fn recover(&mut self, patience: Duration) -> Result<Option<Recovery>> {
+        let until = Instant::now() + patience;
+        while !self.lock.try_take()? {
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        let mut recovery = Recovery { checked: true, repairs: Vec::new() };
+        let caught = self.catch_up(&mut recovery);
+        self.lock.release()?;
+        caught.map(|()| Some(recovery))
     }
 
     /// The last durable position of `source`, whoever wrote it.
@@ -170,18 +196,18 @@ impl Archive {
         Ok(published && live.segment.linked()? && live.segment.length()? == live.end)
     }
 
-    fn append(&mut self, batch: &Batch) -> Result<Commit> {
+    fn append(&mut self, batch: &Batch, begin: bool) -> Result<Commit> {
         let second = self.second();
         let mut commit =
             Commit { second, first_sequence: self.state.sequence, events: batch.count, sticky: 0, bytes: 0 };
         let sticky = || news(&batch.sticky, &self.state.sticky);
         let positions = || news(&batch.positions, &self.state.positions);
-        if batch.count == 0 && sticky().next().is_none() && positions().next().is_none() {
+        if !begin && batch.count == 0 && sticky().next().is_none() && positions().next().is_none() {
             return Ok(commit);
         }
         commit.sticky = sticky().count();
 
-        let (roll, second) = self.roll(second);
+        let (roll, second) = self.roll(second, begin);
         commit.second = second;
         let (start, end) = match &self.state.live {
             Some(live) if !roll => (live.segment.start, live.end),
@@ -283,8 +309,11 @@ impl Archive {
     }
 
     /// Whether this commit begins a segment, and its archival second.
-    fn roll(&self, second: u32) -> (bool, u32) {
+    fn roll(&self, second: u32, begin: bool) -> (bool, u32) {
         let last = self.state.second;
+        if begin {
+            return (true, second.max(last.saturating_add(1)));
+        }
         match &self.state.live {
             // The first one, or the old one is gone. Its second is its name, so it must be a new one.
             None => (true, second.max(last.saturating_add(1))),

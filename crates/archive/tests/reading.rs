@@ -216,7 +216,7 @@ fn deleted_segment_under_a_reader() {
     let mut reader = site.reader(Start::Genesis);
     let mut buf = Vec::new();
     reader.next(&mut buf).unwrap();
-    let gone = archive::retain(site.root(), NETMAP, Keep { bytes: Some(0), since: None }).unwrap();
+    let gone = site.retain(Keep { bytes: Some(0), ..Keep::default() });
     assert_eq!(gone.segments, 2, "all but the newest");
     let seen = drain(&mut reader);
     assert_eq!(seen.ids(), [1, 2, 3, 6], "the open one to its end, then the next one there is");
@@ -236,7 +236,7 @@ fn retention() {
     let site = three_segments();
     let (first, second) = (length(&site.segment(1000)), length(&site.segment(1010)));
     let retain = |since, bytes| {
-        let gone = archive::retain(site.root(), NETMAP, Keep { since, bytes }).unwrap();
+        let gone = site.retain(Keep { since, bytes, ..Keep::default() });
         (gone.segments, gone.bytes)
     };
     let all = archive::size(site.root(), NETMAP).unwrap().bytes;

@@ -73,12 +73,20 @@ fn encore_sh_has_the_words_of_encore() {
     assert!(none.code == Some(1) && none.out.contains("No changes made"), "{none:?}");
 }
 
+const UNITS: [&str; 4] = [
+    "estreamer-collector.service",
+    "estreamer-collector@.service",
+    "estreamer-server.service",
+    "estreamer-sensor@.service",
+];
+
 #[test]
 fn the_units_of_systemd_are_shut_in() {
-    for name in ["estreamer-collector.service", "estreamer-collector@.service"] {
+    for name in UNITS {
         let unit = contrib("systemd").join(name);
         let text = fs::read_to_string(&unit).unwrap();
-        assert!(text.contains("Type=notify") && text.contains("WatchdogSec="), "{name}");
+        assert!(text.contains("Type=notify"), "{name}");
+        assert!(text.contains("WatchdogSec=") || name.contains("sensor"), "{name}");
         let analyzed = Command::new("systemd-analyze")
             .args(["security", "--offline=true", "--no-pager", "--threshold=20"])
             .arg(&unit)
@@ -97,5 +105,24 @@ fn the_units_of_systemd_are_shut_in() {
         // Exposure in tenths: above 2.0 it fails.
         assert!(analyzed.status.success(), "{name}: {said}");
         assert!(said.contains("Overall exposure level"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn the_units_of_systemd_are_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in UNITS {
+        // A unit is checked with the programs it starts, and a template under a name.
+        let text = fs::read_to_string(contrib("systemd").join(name)).unwrap();
+        let unit = folder.path().join(name.replace('@', "@one"));
+        fs::write(&unit, text.replace("/usr/bin/estreamer", env!("CARGO_BIN_EXE_estreamer"))).unwrap();
+        let verified = Command::new("systemd-analyze").arg("verify").arg(&unit).stdin(Stdio::null()).output();
+        let Ok(verified) = verified else {
+            println!("skipped: there is no systemd-analyze");
+            return;
+        };
+        let said = String::from_utf8_lossy(&verified.stderr);
+        let ours: Vec<&str> = said.lines().filter(|line| line.contains("estreamer-")).collect();
+        assert!(verified.status.success() && ours.is_empty(), "{name}: {said}");
     }
 }

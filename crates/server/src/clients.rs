@@ -13,8 +13,9 @@ use rustc_hash::FxHashSet;
 use crate::error::{Error, Result};
 use crate::home::Home;
 
-/// The version of the tables, kept in SQLite's `user_version`.
-const VERSION: i64 = 1;
+/// What brings the tables from one version to the next. How many of them were run is the version of the tables, kept in
+/// SQLite's `user_version`: what is here never changes, new ones come at the end.
+const MIGRATIONS: &[&str] = &[TABLES, NETMAP];
 
 /// How long a change of another process is waited for.
 const BUSY: Duration = Duration::from_secs(5);
@@ -34,6 +35,9 @@ const TABLES: &str = "
     ) STRICT;
     CREATE UNIQUE INDEX active_client ON clients (name COLLATE NOCASE) WHERE removed IS NULL;
 ";
+
+/// The domain whose archive a client gets; none is the one of the settings.
+const NETMAP: &str = "ALTER TABLE clients ADD COLUMN netmap INTEGER;";
 
 /// The list of clients in the home's database. Any number of processes may use and change it.
 #[derive(Debug)]
@@ -59,6 +63,8 @@ pub struct Client {
     pub created: i64,
     /// When it was removed, if it was.
     pub removed: Option<i64>,
+    /// Netmap id of the domain whose archive it gets; `None` is the one of the settings.
+    pub netmap: Option<u32>,
 }
 
 /// A client just added.
@@ -86,22 +92,10 @@ impl Clients {
         let failed = Error::database(path);
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags).map_err(&failed)?;
-        let version = (|| {
-            connection.busy_timeout(BUSY)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
-            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let version: i64 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
-            if version == 0 {
-                change.execute_batch(TABLES)?;
-                change.pragma_update(None, "user_version", VERSION)?;
-            }
-            change.commit()?;
-            Ok(version)
-        })()
-        .map_err(&failed)?;
-        if version > VERSION {
-            return Err(Error::DatabaseVersion { path: path.to_path_buf(), found: version, known: VERSION });
+        let version = migrate(&mut connection).map_err(&failed)?;
+        if version > MIGRATIONS.len() {
+            let (found, known) = (version as i64, MIGRATIONS.len() as i64);
+            return Err(Error::DatabaseVersion { path: path.to_path_buf(), found, known });
         }
         Ok(Clients { path: path.to_path_buf(), connection: Mutex::new(connection) })
     }
@@ -113,15 +107,31 @@ impl Clients {
     /// [`Error::ClientThere`] if the name is active, [`Error::Pki`] for an unusable name or password or an authority
     /// that cannot issue, [`Error::Settings`], [`Error::Database`]. Nothing is added then.
     pub fn add(&self, home: &Home, host: &str, password: Option<&str>) -> Result<Added> {
+        self.add_in(home, host, password, None)
+    }
+
+    /// Like [`Clients::add`], for the domain with this netmap id: the client gets what is in that archive and nothing
+    /// else. `None` is the domain of the settings.
+    ///
+    /// # Errors
+    /// As for [`Clients::add`].
+    pub fn add_in(&self, home: &Home, host: &str, password: Option<&str>, netmap: Option<u32>) -> Result<Added> {
         pki::check_host(host)?;
         if self.active(host)? {
             return Err(Error::ClientThere { name: host.to_owned() });
         }
         let days = home.settings()?.client_certificate_days;
-        self.add_with(&home.authority()?, host, days, password)
+        self.add_with(&home.authority()?, host, days, password, netmap)
     }
 
-    fn add_with(&self, authority: &Authority, host: &str, days: u32, password: Option<&str>) -> Result<Added> {
+    fn add_with(
+        &self,
+        authority: &Authority,
+        host: &str,
+        days: u32,
+        password: Option<&str>,
+        netmap: Option<u32>,
+    ) -> Result<Added> {
         let issued = authority.issue_client(host, days)?;
         let bundle = authority.bundle(&issued).to_pkcs12(password)?;
         let client = Client {
@@ -132,16 +142,19 @@ impl Clients {
             not_after: issued.not_after,
             created: now(),
             removed: None,
+            netmap,
         };
         let inserted = self.lock().execute(
-            "INSERT INTO clients (name, serial, fingerprint, not_before, not_after, created) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT INTO clients (name, serial, fingerprint, not_before, not_after, created, netmap)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
             params![
                 client.name,
                 client.serial,
                 client.fingerprint,
                 client.not_before,
                 client.not_after,
-                client.created
+                client.created,
+                client.netmap
             ],
         );
         match inserted {
@@ -162,7 +175,7 @@ impl Clients {
         let connection = self.lock();
         let list = || -> rusqlite::Result<_> {
             let mut statement = connection.prepare_cached(
-                "SELECT name, serial, fingerprint, not_before, not_after, created, removed FROM clients
+                "SELECT name, serial, fingerprint, not_before, not_after, created, removed, netmap FROM clients
                  WHERE removed IS NULL OR ? ORDER BY name COLLATE NOCASE, created, id",
             )?;
             statement.query_map([removed], read_client)?.collect()
@@ -202,6 +215,20 @@ impl Clients {
             Some(true) => Standing::Removed,
             Some(false) => Standing::Listed,
         })
+    }
+
+    /// Netmap id of the domain the client with a certificate is bound to; `None` for that of the settings, and for a
+    /// client nobody knows.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub fn netmap_of(&self, fingerprint: &str) -> Result<Option<u32>> {
+        let connection = self.lock();
+        let netmap = || -> rusqlite::Result<Option<u32>> {
+            let mut statement = connection.prepare_cached("SELECT netmap FROM clients WHERE fingerprint = ?")?;
+            Ok(statement.query_row([fingerprint], |row| row.get(0)).optional()?.flatten())
+        };
+        netmap().map_err(Error::database(&self.path))
     }
 
     /// The fingerprints of all active clients.
@@ -255,7 +282,26 @@ fn read_client(row: &Row<'_>) -> rusqlite::Result<Client> {
         not_after: row.get(4)?,
         created: row.get(5)?,
         removed: row.get(6)?,
+        netmap: row.get(7)?,
     })
+}
+
+/// Brings the tables to the newest version, in one change; gives the version they have.
+fn migrate(connection: &mut Connection) -> rusqlite::Result<usize> {
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let version: i64 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let version = usize::try_from(version).unwrap_or(usize::MAX);
+    for migration in MIGRATIONS.iter().skip(version) {
+        change.execute_batch(migration)?;
+    }
+    if version < MIGRATIONS.len() {
+        change.pragma_update(None, "user_version", MIGRATIONS.len() as i64)?;
+    }
+    change.commit()?;
+    Ok(version.max(MIGRATIONS.len()))
 }
 
 fn now() -> i64 {
@@ -277,11 +323,11 @@ mod tests {
         let path = temp.path().join("db");
         let clients = Clients::create(&path).unwrap();
         let authority = authority();
-        let first = clients.add_with(&authority, "siem.example", 30, Some("secret")).unwrap();
+        let first = clients.add_with(&authority, "siem.example", 30, Some("secret"), None).unwrap();
         let bundle = Bundle::from_pkcs12(&first.bundle, Some("secret")).unwrap();
         assert_eq!(pki::fingerprint(&bundle.certificate), first.client.fingerprint);
         assert!(Bundle::from_pkcs12(&first.bundle, None).is_err());
-        let error = clients.add_with(&authority, "SIEM.example", 30, None).unwrap_err().to_string();
+        let error = clients.add_with(&authority, "SIEM.example", 30, None, None).unwrap_err().to_string();
         assert!(error.starts_with("there is a client SIEM.example already. Remove it first"), "{error}");
 
         // Another process removes it.
@@ -294,11 +340,14 @@ mod tests {
         assert!(matches!(clients.remove("siem.example"), Err(Error::NoClient { .. })));
         assert!(clients.list(false).unwrap().is_empty() && clients.fingerprints().unwrap().is_empty());
 
-        let second = clients.add_with(&authority, "siem.example", 30, None).unwrap();
+        let second = clients.add_with(&authority, "siem.example", 30, None, Some(3)).unwrap();
         assert_ne!(second.client.fingerprint, first.client.fingerprint);
         assert_eq!(clients.standing(&first.client.fingerprint), Standing::Removed);
         assert_eq!(clients.standing(&second.client.fingerprint), Standing::Listed);
         assert_eq!(clients.standing("00"), Standing::Unknown);
+        let netmap = |fingerprint| clients.netmap_of(fingerprint).unwrap();
+        assert_eq!((netmap(&first.client.fingerprint), netmap(&second.client.fingerprint)), (None, Some(3)));
+        assert_eq!(netmap("00"), None);
         assert_eq!(clients.list(false).unwrap(), std::slice::from_ref(&second.client));
         let all = clients.list(true).unwrap();
         assert!(all.len() == 2 && all[0].removed.is_some());
@@ -315,6 +364,25 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         Clients::create(&path).unwrap().lock().pragma_update(None, "user_version", 9).unwrap();
         let error = Clients::open(&path).unwrap_err().to_string();
-        assert!(error.contains("has version 9, and this program knows 1"), "{error}");
+        assert!(error.contains("has version 9, and this program knows 2"), "{error}");
+    }
+
+    #[test]
+    fn a_list_of_the_first_version_is_carried_over() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(TABLES).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute_batch("INSERT INTO clients VALUES (1, 'a.example', '01', 'aa', 1, 2, 3, NULL)").unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let list = Clients::open(&path).unwrap().list(true).unwrap();
+            let [client] = &list[..] else { panic!("one client") };
+            assert_eq!((client.name.as_str(), client.created, client.netmap), ("a.example", 3, None));
+        }
+        let clients = Clients::open(&path).unwrap();
+        clients.add_with(&authority(), "b.example", 30, None, Some(2)).unwrap();
+        assert_eq!(clients.list(false).unwrap()[1].netmap, Some(2));
     }
 }

@@ -40,7 +40,7 @@ pub(crate) async fn serve(
         biased;
         // At shutdown, a connection that has not come far is just dropped.
         _ = stopped(&mut stop) => None,
-        admitted = admit(stream, peer.ip(), &entry, &settings, &shared) => admitted,
+        admitted = admit(stream, peer, &entry, &settings, &shared) => admitted,
     };
     if let Some((stream, speaker)) = admitted {
         session::run(stream, speaker, &entry, settings, &shared).await;
@@ -61,12 +61,13 @@ pub(crate) async fn stopped(stop: &mut tokio::sync::watch::Receiver<Option<Stop>
 /// TLS handshake and name rule; `None` when the client may not stay.
 async fn admit(
     stream: TcpStream,
-    peer: IpAddr,
+    peer: SocketAddr,
     entry: &Entry,
     settings: &Settings,
     shared: &Shared,
 ) -> Option<(TlsStream<TcpStream>, Speaker)> {
-    let speaker = Speaker::child(entry.number, &peer.to_string());
+    let speaker = Speaker::child(entry.number, peer);
+    let peer = peer.ip();
     let stream = handshake(stream, &speaker, settings, shared).await?;
     let certificate = stream.get_ref().1.peer_certificates().and_then(|c| c.first()).cloned();
     let Some(certificate) = certificate else {
@@ -82,7 +83,7 @@ async fn admit(
             return None;
         }
     };
-    let speaker = Speaker::child(entry.number, &name);
+    let speaker = speaker.named(&name);
     entry.progress.identify(&name, &fingerprint);
     // From here on a removal ends this connection; before, it may have gone unnoticed.
     if shared.clients.standing(&fingerprint) != Standing::Listed {

@@ -14,6 +14,7 @@ const AUTHORITY_CERTIFICATE: &str = "ca/ca.crt";
 const SERVER_KEY: &str = "server/server.key";
 const SERVER_CERTIFICATE: &str = "server/server.crt";
 const DATABASE: &str = "estreamer.db";
+const CONTROL: &str = "control.db";
 const SETTINGS: &str = "settings.toml";
 const FOLDERS: [&str; 5] = ["ca", "server", "archive", "log", "run"];
 
@@ -27,6 +28,7 @@ const SERVER_DAYS: u32 = 3650;
 /// | `ca/ca.key`, `ca/ca.crt` | the authority that signs all certificates |
 /// | `server/server.key`, `server/server.crt` | the server's key and certificate |
 /// | `estreamer.db` | the clients (SQLite) |
+/// | `control.db` | event types, pauses, domains, sensors (SQLite, made when first needed): the crate `control` |
 /// | `settings.toml` | [`Settings`] |
 /// | `archive/netmap_N/` | the events |
 /// | `log/`, `run/` | log files; what lives only while the server runs |
@@ -130,6 +132,11 @@ impl Home {
     /// The root of the archive: `archive/`, with a folder `netmap_N` for each network map.
     pub fn archive(&self) -> PathBuf {
         self.dir.join("archive")
+    }
+
+    /// The database of event types, pauses, domains and sensors.
+    pub fn control_path(&self) -> PathBuf {
+        self.dir.join(CONTROL)
     }
 
     /// The file of the settings.

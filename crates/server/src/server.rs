@@ -18,10 +18,12 @@ use crate::clients::Clients;
 use crate::connection;
 use crate::error::{Error, Result};
 use crate::home::Home;
-use crate::log::{Control, Speaker, say};
+use crate::log::{Control, Recent, Speaker, say};
+use crate::progress::Stats;
+use crate::pulse::{Part, Pulse};
 use crate::settings::Settings;
 use crate::sockets;
-use crate::table::{Full, Stats, Table};
+use crate::table::{Full, Table};
 
 /// How long sessions have to end at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -31,6 +33,9 @@ const CLIENTS: Duration = Duration::from_millis(400);
 
 /// How long the follower waits before it looks whether it is still wanted.
 const FOLLOW: Duration = Duration::from_millis(250);
+
+/// How long accepting waits before it shows that it is alive.
+const ACCEPT: Duration = Duration::from_millis(500);
 
 /// Pause after an error that would come again at once.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -65,6 +70,15 @@ pub struct Handle {
     shared: Arc<Shared>,
 }
 
+/// What a reload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Keys of `settings.toml` whose new values count after a restart only.
+    pub restart_needed: Vec<&'static str>,
+    /// Why the log file could not be opened again; the old one is used then.
+    pub log_failed: Option<String>,
+}
+
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
@@ -83,6 +97,7 @@ pub(crate) struct Shared {
     tls: RwLock<Arc<ServerConfig>>,
     addresses: Vec<SocketAddr>,
     options: Options,
+    pulse: Arc<Pulse>,
 }
 
 impl Server {
@@ -104,7 +119,9 @@ impl Server {
         let addresses = addresses.map_err(Error::io("ask for the address of a socket of", home.dir()))?;
         let (sender, heads) = watch::channel(0);
         let tail = Tail::new(&root, netmap);
-        let follower = std::thread::Builder::new().name("archive".into()).spawn(move || follow(tail, &sender));
+        let pulse = Arc::new(Pulse::default());
+        let beat = pulse.clone();
+        let follower = std::thread::Builder::new().name("archive".into()).spawn(move || follow(tail, &sender, &beat));
         follower.map_err(Error::io("start a thread to follow", &root))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let parent = Speaker::parent();
@@ -125,6 +142,7 @@ impl Server {
             home,
             addresses,
             options,
+            pulse,
         };
         Ok(Server { shared: Arc::new(shared), listeners })
     }
@@ -148,7 +166,7 @@ impl Server {
         let (sender, mut connections) = mpsc::channel(64);
         let mut accepting = JoinSet::new();
         for listener in listeners {
-            accepting.spawn(accept(listener, sender.clone()));
+            accepting.spawn(accept(listener, sender.clone(), shared.pulse.clone()));
         }
         let mut sessions = JoinSet::new();
         let mut clients = interval(CLIENTS);
@@ -168,7 +186,10 @@ impl Server {
                         say!(error, parent, "ConnectionHandler", "A connection ended by a defect of this program: {error}");
                     }
                 }
-                _ = clients.tick() => stop_removed(&shared, &mut version),
+                _ = clients.tick() => {
+                    shared.pulse.beat(Part::Connections);
+                    stop_removed(&shared, &mut version);
+                }
             }
         }
         say!(info, parent, "ConnectionHandler", "Shutting down, {} connections", sessions.len());
@@ -194,12 +215,14 @@ impl Handle {
     ///
     /// # Errors
     /// [`Error::Settings`] or [`Error::Pki`]; everything then stays as it was.
-    pub fn reload(&self) -> Result<()> {
+    pub fn reload(&self) -> Result<Reloaded> {
         let shared = &self.shared;
         let settings = shared.home.settings()?;
         let tls = tls_config(&shared.home, &shared.clients)?;
         let parent = Speaker::parent();
-        for key in shared.started.restart_needed(&settings) {
+        let restart_needed = shared.started.restart_needed(&settings);
+        let mut log_failed = None;
+        for key in &restart_needed {
             say!(
                 warn,
                 parent,
@@ -218,17 +241,43 @@ impl Handle {
                     "ConnectionHandler",
                     "The log file cannot be opened again ({error}); the old one is used"
                 );
+                log_failed = Some(error.to_string());
             }
         }
         *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
         say!(info, parent, "ConnectionHandler", "Settings and certificates were read again");
-        Ok(())
+        Ok(Reloaded { restart_needed, log_failed })
+    }
+
+    /// How many connections there are, and how many were let in since the start. Needs no look at the archive.
+    pub fn connections(&self) -> (usize, u64) {
+        self.shared.table.counts()
+    }
+
+    /// Says whether the service makes progress: every part of it has shown a sign of life within this time.
+    ///
+    /// # Errors
+    /// The name of a part that has not.
+    pub fn alive(&self, within: Duration) -> std::result::Result<(), &'static str> {
+        self.shared.pulse.check(within)
     }
 
     /// How the service and its sessions are doing.
     pub fn stats(&self) -> Stats {
-        self.shared.table.stats()
+        let committed = self.shared.catalog.head().ok().flatten().map_or(0, |head| head.second);
+        self.shared.table.stats(committed)
+    }
+
+    /// Ends one session, by its number, with an error message that tells the client so; false when there is none (any
+    /// more). The client may connect again: to keep it out, remove it from the list.
+    pub fn stop_session(&self, number: u32) -> bool {
+        self.shared.table.stop(number)
+    }
+
+    /// The recent lines of the log, if the service was given one.
+    pub fn recent(&self) -> Option<Recent> {
+        self.shared.options.log.as_ref().map(Control::recent)
     }
 
     /// The addresses the service listens on.
@@ -257,9 +306,12 @@ fn tls_config(home: &Home, clients: &Arc<Clients>) -> Result<Arc<ServerConfig>> 
 }
 
 /// Accepts until it is dropped. Errors such as "too many open files" pass, so it goes on after a pause.
-async fn accept(listener: TcpListener, connections: mpsc::Sender<(TcpStream, SocketAddr)>) {
+async fn accept(listener: TcpListener, connections: mpsc::Sender<(TcpStream, SocketAddr)>, pulse: Arc<Pulse>) {
     loop {
-        match listener.accept().await {
+        pulse.beat(Part::Accepting);
+        // Nothing is lost when waiting for a connection is given up.
+        let Ok(accepted) = timeout(ACCEPT, listener.accept()).await else { continue };
+        match accepted {
             Ok(connection) => {
                 if connections.send(connection).await.is_err() {
                     return;
@@ -327,9 +379,10 @@ fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
 }
 
 /// Tells sessions of commits, until no one listens any more.
-fn follow(mut tail: Tail, heads: &watch::Sender<u64>) {
+fn follow(mut tail: Tail, heads: &watch::Sender<u64>, pulse: &Pulse) {
     let mut failed = false;
     while !heads.is_closed() {
+        pulse.beat(Part::Archive);
         match tail.wait(FOLLOW) {
             Ok(Some(_)) => heads.send_modify(|n| *n = n.wrapping_add(1)),
             Ok(None) => failed = false,

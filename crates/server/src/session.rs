@@ -21,10 +21,11 @@ use wire::subscription::Subscription;
 use crate::connection::{close, stopped};
 use crate::feed::{Chunk, Feed, Note};
 use crate::log::{Speaker, say};
+use crate::progress::{Progress, SessionState};
 use crate::selection::{Selection, first_item};
 use crate::server::Shared;
 use crate::settings::Settings;
-use crate::table::{Entry, Progress, Stop};
+use crate::table::{Entry, Stop};
 
 /// Nothing more is read from the archive while this much waits to be sent.
 const HIGH: usize = 256 << 10;
@@ -117,6 +118,7 @@ pub(crate) async fn run(
     shared: &Shared,
 ) {
     let now = Instant::now();
+    entry.progress.enter(SessionState::Request);
     let mut session = Session {
         shared,
         speaker,
@@ -142,6 +144,7 @@ pub(crate) async fn run(
     let end = loop {
         session.advance();
         let pending = session.pending();
+        session.tell(pending);
         let deadline = session.deadline();
         input.reserve(1024);
         let happened = tokio::select! {
@@ -186,7 +189,11 @@ pub(crate) async fn run(
             say!(info, session.speaker, "ConnectionHandler", "The client was removed: its session ends");
             close(&mut stream, LINGER).await;
         }
-        End::Told | End::Stopped(Stop::Shutdown) => {
+        End::Told | End::Stopped(Stop::Shutdown | Stop::Ended) => {
+            if matches!(end, End::Stopped(Stop::Ended)) {
+                say!(info, session.speaker, "ConnectionHandler", "An administrator ended this session");
+                session.protocol.end(CODE, "An administrator of the server ended this session.");
+            }
             let rest = session.protocol.output().get(session.sent..).unwrap_or_default();
             if timeout(LAST_WORDS, stream.write_all(rest)).await.is_ok() {
                 close(&mut stream, LINGER).await;
@@ -204,6 +211,14 @@ impl Session<'_> {
     /// Whether all of the archive is sent and the next commit is awaited.
     fn waits(&self) -> bool {
         matches!(self.source, Source::Idle(_)) && !self.more
+    }
+
+    /// Tells who watches the service how far it has come.
+    fn tell(&self, pending: usize) {
+        let read = self.chunk.as_ref().map_or(0, |chunk| chunk.items.len());
+        self.progress.pending.store((pending + read) as u64, Ordering::Relaxed);
+        let current = self.waits() && self.chunk.is_none() && pending == 0;
+        self.progress.current.store(current, Ordering::Relaxed);
     }
 
     /// Pushes what was read and reads on, as far as the client keeps up.
@@ -253,6 +268,9 @@ impl Session<'_> {
         match chunk {
             Ok(chunk) => {
                 self.more = self.more || !chunk.end;
+                if chunk.second > 0 {
+                    self.progress.read.store(chunk.second, Ordering::Relaxed);
+                }
                 for note in &chunk.notes {
                     self.note(note);
                 }
@@ -377,7 +395,7 @@ impl Session<'_> {
             }
             ServerEvent::Subscribed { subscription, streaming } => {
                 self.log_request(&subscription, streaming.as_ref(), length);
-                self.progress.streaming.store(true, Ordering::Relaxed);
+                self.progress.request(subscription.start.into(), &subscription.words());
                 self.taken = Instant::now();
                 let (selection, start) = (Selection::new(&subscription), subscription.start);
                 // A session for host requests alone need not read the archive.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
+use crate::log::{Facility, Format, Target};
 
 /// Largest settings file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -43,8 +44,15 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 # Seconds after which a client that takes nothing is disconnected: 1 to 86400.
 # stall_seconds = 600
 
-# Where log lines go: "stderr" (in the background log/server.log instead), or a file (relative to this folder). Needs a restart.
+# Where log lines go: "stderr" (in the background log/server.log instead), a file (relative to this folder), "syslog" (the
+# socket /dev/log), "syslog:///SOCKET", or "syslog://HOST:PORT" (UDP). Needs a restart.
 # log_file = "stderr"
+
+# How log lines look: "text" as on an appliance, or "json", an object a line. Needs a restart.
+# log_format = "text"
+
+# The facility of lines to syslog: "daemon", "user", "auth", "authpriv", "local0" to "local7", ... Needs a restart.
+# log_facility = "daemon"
 
 # How much is logged: "error", "warn", "info" or "debug". "debug" has every message.
 # log_level = "info"
@@ -78,8 +86,12 @@ pub struct Settings {
     pub request_seconds: u32,
     /// Seconds a client may take nothing.
     pub stall_seconds: u32,
-    /// `stderr` or a file, relative to the home folder.
+    /// `stderr`, a file, relative to the home folder, or a syslog daemon; see [`Target::parse`].
     pub log_file: PathBuf,
+    /// How log lines look.
+    pub log_format: Format,
+    /// The facility of lines to syslog.
+    pub log_facility: Facility,
     /// How much is logged.
     pub log_level: LevelSetting,
     /// Validity of new client certificates in days.
@@ -154,6 +166,8 @@ impl Default for Settings {
             request_seconds: 60,
             stall_seconds: 600,
             log_file: "stderr".into(),
+            log_format: Format::Text,
+            log_facility: Facility::Daemon,
             log_level: LevelSetting::Info,
             client_certificate_days: 3650,
             client_keys: KeySetting::Rsa2048,
@@ -213,15 +227,16 @@ impl Settings {
         if self.listen.is_empty() {
             return wrong("listen = [] leaves no way in; give at least one address, such as \"[::]:8302\"".to_owned());
         }
-        if self.log_file.as_os_str().is_empty() {
-            return wrong("log_file is empty; give \"stderr\" or a file, such as \"log/server.log\"".to_owned());
+        if let Err(problem) = Target::parse(&self.log_file, Path::new("")) {
+            return wrong(format!("log_file: {problem}"));
         }
         Ok(())
     }
 
-    /// The log file, or `None` for the standard error.
-    pub fn log_path(&self, home: &Path) -> Option<PathBuf> {
-        (self.log_file != Path::new("stderr")).then(|| home.join(&self.log_file))
+    /// Where log lines go.
+    pub fn log_target(&self, home: &Path) -> Target {
+        // It was checked when the settings were read.
+        Target::parse(&self.log_file, home).unwrap_or(Target::StandardError)
     }
 
     /// The keys that differ from `new` and count only after a restart.
@@ -230,6 +245,8 @@ impl Settings {
             ("listen", self.listen != new.listen),
             ("netmap", self.netmap != new.netmap),
             ("log_file", self.log_file != new.log_file),
+            ("log_format", self.log_format != new.log_format),
+            ("log_facility", self.log_facility != new.log_facility),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
@@ -264,7 +281,7 @@ mod tests {
             .filter_map(|l| l.strip_prefix("# ").filter(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))))
             .map(|l| format!("{l}\n"))
             .collect();
-        assert_eq!(live.lines().count(), 13);
+        assert_eq!(live.lines().count(), 15);
         assert_eq!(Settings::parse(&live, "x").unwrap(), Settings::default());
     }
 
@@ -279,7 +296,10 @@ mod tests {
             ("listen = []", &["listen = []"]),
             ("listen = [\"8302\"]", &["line 1: listen", "socket address"]),
             ("netmap = 40000", &["0 to 32767"]),
-            ("log_file = \"\"", &["log_file is empty"]),
+            ("log_file = \"\"", &["log_file: it is empty"]),
+            ("log_file = \"syslog://a:b\"", &["s.toml: log_file: \"a:b\" is no HOST:PORT"]),
+            ("log_format = \"xml\"", &["line 1: log_format", "json"]),
+            ("log_facility = \"local8\"", &["line 1: log_facility", "local7"]),
             ("= 3", &["line 1"]),
         ] {
             let error = Settings::parse(text, "s.toml").unwrap_err().to_string();
@@ -293,8 +313,9 @@ mod tests {
     fn what_needs_a_restart_is_told() {
         let new = Settings { netmap: 2, max_connections: 7, ..Settings::default() };
         assert_eq!(Settings::default().restart_needed(&new), ["netmap"]);
-        assert_eq!(Settings::default().log_path(Path::new("/h")), None);
+        assert_eq!(Settings::default().log_target(Path::new("/h")), Target::StandardError);
         let to_file = Settings { log_file: "log/server.log".into(), ..Settings::default() };
-        assert_eq!(to_file.log_path(Path::new("/h")), Some("/h/log/server.log".into()));
+        assert_eq!(to_file.log_target(Path::new("/h")), Target::File("/h/log/server.log".into()));
+        assert_eq!(Settings::default().restart_needed(&to_file), ["log_file"]);
     }
 }

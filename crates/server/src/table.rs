@@ -1,14 +1,15 @@
 //! The host table: every connection, how many there may be, and how each is doing.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 use crate::log::{Speaker, say};
+use crate::progress::{Progress, Stats};
 use crate::settings::Settings;
 
 /// Wait status of a child that died of a signal (6, abort): a connection that ended by a defect of this program.
@@ -44,56 +45,8 @@ pub(crate) enum Stop {
     Shutdown,
     /// The client was removed from the list.
     Removed,
-}
-
-/// What a connection tells about itself.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    identity: OnceLock<(String, String)>,
-    pub(crate) streaming: AtomicBool,
-    pub(crate) records: AtomicU64,
-    pub(crate) bytes: AtomicU64,
-    pub(crate) second: AtomicU32,
-}
-
-impl Progress {
-    /// Remembers the client's name and the fingerprint of its certificate.
-    pub(crate) fn identify(&self, name: &str, fingerprint: &str) {
-        // A connection has one certificate, so this is called once.
-        let _ = self.identity.set((name.to_owned(), fingerprint.to_owned()));
-    }
-}
-
-/// How the service is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stats {
-    /// Connections let in since the start.
-    pub accepted: u64,
-    /// Connections turned away because there were too many.
-    pub refused: u64,
-    /// The connections there are, oldest first.
-    pub sessions: Vec<SessionStats>,
-}
-
-/// How a connection is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SessionStats {
-    /// Its number: the TID of its log lines and the connection id of its bundles.
-    pub number: u32,
-    /// The client's certificate name; `None` until the handshake is done.
-    pub name: Option<String>,
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// When it connected.
-    pub connected: SystemTime,
-    /// Whether its request is complete.
-    pub streaming: bool,
-    /// Records sent.
-    pub records: u64,
-    /// Bytes of messages sent, TLS not counted.
-    pub bytes: u64,
-    /// Archival second it has reached; 0 before the first record.
-    pub second: u32,
+    /// An administrator ended this one session.
+    Ended,
 }
 
 /// Why a connection is not let in.
@@ -108,6 +61,7 @@ pub(crate) enum Full {
 pub(crate) struct Entry {
     table: Arc<Table>,
     pub(crate) number: u32,
+    peer: SocketAddr,
     address: IpAddr,
     pub(crate) progress: Arc<Progress>,
     pub(crate) stop: watch::Receiver<Option<Stop>>,
@@ -145,12 +99,12 @@ impl Table {
         inner.slots.insert(number, slot);
         inner.addresses.insert(address, known + 1);
         drop(inner);
-        let parent = Speaker::parent();
+        let parent = Speaker::parent_of(number, peer);
         if known == 0 {
             say!(info, parent, "ConnectionHandler", "Added {address} to host table");
         }
         say!(info, parent, "ConnectionHandler", "Added {address}({number}) to host table");
-        Ok(Entry { table: self.clone(), number, address, progress, stop, status: ABORTED })
+        Ok(Entry { table: self.clone(), number, peer, address, progress, stop, status: ABORTED })
     }
 
     /// Tells all connections to end.
@@ -163,29 +117,39 @@ impl Table {
     /// Tells the connections to end whose client is not `listed` (by fingerprint).
     pub(crate) fn stop_unlisted(&self, listed: impl Fn(&str) -> bool) {
         for slot in self.lock().slots.values() {
-            if slot.progress.identity.get().is_some_and(|(_, fingerprint)| !listed(fingerprint)) {
+            if slot.progress.fingerprint().is_some_and(|fingerprint| !listed(fingerprint)) {
                 slot.stop.send_replace(Some(Stop::Removed));
             }
         }
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    /// Tells one connection to end; false when there is none of this number.
+    pub(crate) fn stop(&self, number: u32) -> bool {
+        match self.lock().slots.get(&number) {
+            Some(slot) => {
+                slot.stop.send_replace(Some(Stop::Ended));
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How many there are, and how many were let in.
+    pub(crate) fn counts(&self) -> (usize, u64) {
+        (self.lock().slots.len(), self.accepted.load(Ordering::Relaxed))
+    }
+
+    /// How all are doing; `committed` is the archival second of the archive's last commit.
+    pub(crate) fn stats(&self, committed: u32) -> Stats {
         let inner = self.lock();
-        let session = |(number, slot): (&u32, &Slot)| SessionStats {
-            number: *number,
-            name: slot.progress.identity.get().map(|(name, _)| name.clone()),
-            peer: slot.peer,
-            connected: slot.connected,
-            streaming: slot.progress.streaming.load(Ordering::Relaxed),
-            records: slot.progress.records.load(Ordering::Relaxed),
-            bytes: slot.progress.bytes.load(Ordering::Relaxed),
-            second: slot.progress.second.load(Ordering::Relaxed),
-        };
-        let mut sessions: Vec<_> = inner.slots.iter().map(session).collect();
+        let stats = inner.slots.iter().map(|(number, s)| s.progress.stats(*number, s.peer, s.connected, committed));
+        let mut sessions: Vec<_> = stats.collect();
+        drop(inner);
         sessions.sort_by_key(|s| (s.connected, s.number));
         Stats {
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
+            committed,
             sessions,
         }
     }
@@ -206,7 +170,7 @@ impl Drop for Entry {
             }
         }
         drop(inner);
-        let parent = Speaker::parent();
+        let parent = Speaker::parent_of(self.number, self.peer);
         say!(info, parent, "ConnectionHandler", "Child with pid {} exited with status {}", self.number, self.status);
         say!(info, parent, "ConnectionHandler", "Removed host entry for pid: {}", self.number);
     }
@@ -230,7 +194,7 @@ mod tests {
         drop(first);
         let again = admit("192.0.2.1:1003").unwrap();
         assert_eq!(again.number, 4);
-        let stats = table.stats();
+        let stats = table.stats(0);
         assert_eq!((stats.accepted, stats.refused, stats.sessions.len()), (4, 2, 3));
     }
 

@@ -14,7 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use archive::{Archive, Batch, Clock, Commit, Head, Kind, Lost, Options, Read, Reader, Recovery, Start, Tail};
+use archive::{
+    Archive, Batch, Clock, Commit, Head, Keep, Kind, Lost, Options, Read, Reader, Recovery, Retention, Size, Start,
+    Tail,
+};
 use tempfile::TempDir;
 
 pub const NETMAP: u32 = 7;
@@ -68,6 +71,10 @@ impl Site {
 
     pub fn open(&self) -> Archive {
         self.recover().0
+    }
+
+    pub fn retain(&self, keep: Keep) -> Size {
+        Retention::plan(self.root(), keep).unwrap().carry_out(|_| {}).unwrap()
     }
 
     pub fn head(&self) -> Option<Head> {

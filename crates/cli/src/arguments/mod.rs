@@ -2,9 +2,11 @@
 
 mod operations;
 mod publish;
+mod service;
 
 pub(crate) use operations::*;
 pub(crate) use publish::*;
+pub(crate) use service::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
@@ -38,11 +40,11 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  estreamer init /var/lib/estreamer --name estreamer.example.com")]
     Init(Init),
     /// Run the eStreamer service
-    #[command(
-        after_help = "Example:\n  estreamer server --home /var/lib/estreamer --nodaemon\n\nSIGHUP reads the settings again, SIGTERM ends \
-                      all sessions and the service."
-    )]
+    #[command(after_help = SERVER_HELP)]
     Server(Server),
+    /// Start, stop, restart or reload the service, or ask how it is doing
+    #[command(after_help = MANAGE_HELP)]
+    Manage(Manage),
     /// Create, list and remove the clients of a server
     #[command(subcommand)]
     Clients(Clients),
@@ -109,6 +111,7 @@ pub(crate) struct Demo {
 #[derive(Debug, Args)]
 pub(crate) struct Init {
     /// The folder to make
+    #[arg(env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) dir: PathBuf,
     /// Name or address of this server for its certificate; may be given several times [default: this host's name]
     #[arg(long = "name", value_name = "NAME")]
@@ -118,7 +121,7 @@ pub(crate) struct Init {
 #[derive(Debug, Args)]
 pub(crate) struct Server {
     /// The home made by `estreamer init`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Address to listen on; may be given several times [default: the settings; all addresses, port 8302]
     #[arg(long, value_name = "ADDRESS:PORT")]
@@ -140,7 +143,7 @@ pub(crate) enum Clients {
     #[command(after_help = "Example:\n  estreamer clients add --home /var/lib/estreamer 192.0.2.10")]
     Add {
         /// The server's home
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
         home: PathBuf,
         /// Host name or address of the client, as the server sees it
         host: String,
@@ -155,14 +158,14 @@ pub(crate) enum Clients {
     #[command(after_help = "Example:\n  estreamer clients list --home /var/lib/estreamer")]
     List {
         /// The server's home
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
         home: PathBuf,
     },
     /// Remove a client: its certificate is refused from now on
     #[command(after_help = "Example:\n  estreamer clients remove --home /var/lib/estreamer 192.0.2.10")]
     Remove {
         /// The server's home
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
         home: PathBuf,
         /// The client
         host: String,
@@ -200,7 +203,7 @@ pub(crate) enum Sensor {
 #[derive(Debug, Args)]
 pub(crate) struct Unified2 {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// The spool folder, or one file
     pub(crate) spool: PathBuf,
@@ -224,7 +227,7 @@ pub(crate) struct Unified2 {
 #[derive(Debug, Args)]
 pub(crate) struct Eve {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// The eve.json, compressed with --once, or the socket
     #[arg(value_name = "FILE|SOCKET")]
@@ -261,7 +264,7 @@ pub(crate) struct Eve {
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Same seed, same events
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -19,7 +19,7 @@ published all the same. Exit codes: 0 all lines are in the archive, 1 it failed,
 #[derive(Debug, Args)]
 pub(crate) struct Publish {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     #[command(flatten)]
     pub(crate) device: Device,
@@ -54,7 +54,7 @@ messages were damaged and skipped.";
 #[derive(Debug, Args)]
 pub(crate) struct Replay {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// How fast: original (as the records were archived first), N times as fast, or max
     #[arg(long, value_name = "SPEED", default_value = "max", value_parser = Speed::parse)]
@@ -110,7 +110,7 @@ Lines are those of `estreamer publish`. An answer comes when the records are in 
 #[command(group = clap::ArgGroup::new("door").required(true).multiple(true).args(["socket", "listen"]))]
 pub(crate) struct RecordJson {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Listen at a Unix socket
     #[arg(long, value_name = "PATH")]
@@ -134,7 +134,7 @@ pub(crate) enum Tokens {
     #[command(after_help = "Example:\n  estreamer tokens list --home /var/lib/estreamer")]
     List {
         /// The server's home
-        #[arg(long, value_name = "DIR")]
+        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
         home: PathBuf,
     },
     /// Remove a token: it is refused from now on
@@ -145,7 +145,7 @@ pub(crate) enum Tokens {
 #[derive(Debug, Args)]
 pub(crate) struct Token {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Name of the token; what is published with it has the source http.NAME
     pub(crate) name: String,

@@ -10,6 +10,8 @@ mod configure;
 mod decode;
 mod demo;
 mod init;
+mod manage;
+mod manage_status;
 mod place;
 mod presets;
 mod publish;
@@ -36,6 +38,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Demo(demo) => demo::run(&demo),
         Command::Init(init) => init::run(&init),
         Command::Server(server) => server::run(&server),
+        Command::Manage(manage) => manage::run(&manage),
         Command::Clients(clients) => clients::run(&clients),
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),

@@ -4,6 +4,7 @@ use super::{publish::device, stop_flag, tokens::tokens};
 use crate::arguments::{Eve, RecordJson, Replay, Sensor, Simulate, Times, Unified2};
 use crate::exit::{Exit, Failure};
 use crate::logging;
+use crate::service::notify::Notify;
 use sensors::eve::{self, EveSensor};
 use sensors::replay;
 use sensors::simulate::{self, Simulation};
@@ -13,13 +14,22 @@ use std::num::NonZeroU32;
 
 pub(crate) fn run(arguments: &Sensor) -> Result<Exit, Failure> {
     logging::start("info");
-    match arguments {
+    let ended = match arguments {
         Sensor::Unified2(arguments) => unified2(arguments),
         Sensor::Eve(arguments) => eve(arguments),
         Sensor::Simulate(arguments) => simulate(arguments),
         Sensor::Replay(arguments) => replay(arguments),
         Sensor::RecordJson(arguments) => record_json(arguments),
-    }
+    };
+    Notify::from_environment().stopping();
+    ended
+}
+
+/// Tells the service manager that the sensor is open, and what it does.
+fn ready(doing: &str) {
+    let notify = Notify::from_environment();
+    notify.ready();
+    notify.status(doing);
 }
 
 fn unified2(arguments: &Unified2) -> Result<Exit, Failure> {
@@ -29,6 +39,7 @@ fn unified2(arguments: &Unified2) -> Result<Exit, Failure> {
     settings.maps = arguments.maps.clone();
     let mut sensor = SnortSensor::open(&settings, &home.archive(), home.settings()?.netmap)?;
     let stop = stop_flag()?;
+    ready(&format!("Following {}", arguments.spool.display()));
     if arguments.once {
         sensor.drain(&stop)?;
     } else {
@@ -60,6 +71,7 @@ fn eve(arguments: &Eve) -> Result<Exit, Failure> {
     }
     let mut sensor = EveSensor::open(&settings, &home.archive(), &home.dir().join("sensors"))?;
     let stop = stop_flag()?;
+    ready(&format!("Following {}", arguments.input.display()));
     if arguments.once {
         sensor.drain(&stop)?;
     } else {
@@ -88,6 +100,7 @@ fn simulate(arguments: &Simulate) -> Result<Exit, Failure> {
     let mut simulation = Simulation::open(settings, &home.archive(), home.settings()?.netmap)?;
     let before = simulation.progress().events();
     let stop = stop_flag()?;
+    ready("Simulating events");
     simulation.run(&stop)?;
     let events = simulation.progress().events();
     println!("{} events simulated; the archive has {events} of seed {}", events - before, arguments.seed);
@@ -105,6 +118,7 @@ fn replay(arguments: &Replay) -> Result<Exit, Failure> {
     let mut replay = replay::Replay::open(settings, &home.archive(), home.settings()?.netmap)?;
     let before = replay.events();
     let stop = stop_flag()?;
+    ready("Replaying captured streams");
     let complete = replay.run(&stop)?;
     let totals = replay.totals();
     println!(
@@ -131,6 +145,7 @@ fn record_json(arguments: &RecordJson) -> Result<Exit, Failure> {
         let tls = if arguments.plain_http { None } else { Some(pki::web_config(home.server_identity()?)?) };
         service.listen(address, tls, tokens(&home))?;
     }
+    ready("Taking records as lines of JSON");
     service.run(&stop)?;
     Ok(Exit::Done)
 }

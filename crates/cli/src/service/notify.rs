@@ -42,6 +42,17 @@ impl Notify {
         self.send("READY=1");
     }
 
+    /// Whether there is a service manager that listens.
+    pub(crate) fn is_there(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// It reads its settings again; [`ready`](Self::ready) ends that.
+    pub(crate) fn reloading(&self) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000));
+    }
+
     /// It ends.
     pub(crate) fn stopping(&self) {
         self.send("STOPPING=1");
@@ -59,7 +70,7 @@ impl Notify {
 
     fn send(&self, text: &str) {
         if let Some((socket, address)) = &self.to {
-            // A manager that takes nothing now asks again by its watchdog; the collector must not wait for it.
+            // A manager that takes nothing now asks again by its watchdog; nobody must wait for it.
             let _ = socket.send_to_addr(text.as_bytes(), address);
         }
     }
