@@ -329,9 +329,9 @@ impl Facts {
 }
 
 /// Learns from a sighting.
-pub(crate) fn sighting(sighting: &Sighting, heard: u32, learner: &mut Learner) -> Result<()> {
+pub(crate) fn sighting(sighting: &Sighting, heard: u32, quiet: bool, learner: &mut Learner) -> Result<()> {
     let at = wire::event::sixteen(sighting.address);
-    let told = Told { heard, second: sighting.second, microsecond: 0, device: sighting.device, quiet: false };
+    let told = Told { heard, second: sighting.second, microsecond: 0, device: sighting.device, quiet };
     // What frames say is told of hosts alone that show themselves by connections.
     let seen = if matches!(sighting.fact, Fact::Frame { .. }) { Seen::Named } else { Seen::Sent };
     let found = match sighting.fact {

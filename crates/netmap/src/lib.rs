@@ -30,6 +30,7 @@
 //! * **T1** A change is told once, when it is learned, with device and time of the event that showed it.
 //! * **T2** Nothing is told of what a simulator or a replay writes: such a source is a whole story with its own discovery
 //!   events. The archive knows who made a commit by the position in it.
+//!   Nothing is told either while discovery events are not captured ([`Orders::tell`]).
 //! * **T3** The mapper never learns from what it has told itself: its commits have a position named [`SOURCE`].
 //!
 //! # Exactly once
@@ -70,6 +71,6 @@ pub use error::{Error, Result};
 pub use host::{Address, Client, Evidence, Host, Mac, Protocol, Server, System, User};
 pub use judge::{Attack, DROPPED, Impact, Judge, MAPPED, MONITORED, RED, SERVED};
 pub use map::{Map, Named, Page, mac};
-pub use mapper::{Came, Mapper, SOURCE};
+pub use mapper::{Came, Mapper, Orders, SOURCE};
 pub use policy::{AtLimit, INSIDE, Networks, Policy, WEEK};
 pub use sightings::{Fact, Sighting, Sightings, Software};

@@ -40,6 +40,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Time between tries after a failure.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How often a mapper that is held looks whether it may go on.
+const HELD: Duration = Duration::from_millis(50);
+
 /// How often to look for what was not seen for too long: a part of the timeout, and no more than this.
 const EXPIRE: Duration = Duration::from_secs(60);
 
@@ -59,9 +62,20 @@ pub struct Mapper {
     quiet_until: u64,
     /// What is in the database and may not be in the archive.
     sending: bool,
+    /// Discovery events are captured.
+    tell: bool,
     written: Instant,
     expired: Instant,
     _lock: File,
+}
+
+/// What an administrator wants of a mapper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Orders {
+    /// It is to write nothing for now.
+    pub hold: bool,
+    /// What is new is to be told: discovery events are captured.
+    pub tell: bool,
 }
 
 /// How far the archive was read.
@@ -111,17 +125,25 @@ impl Mapper {
             progress,
             quiet_until,
             sending: true,
+            tell: true,
             written: Instant::now(),
             expired: Instant::now(),
             _lock: lock,
         })
     }
 
-    /// Follows the archive until `stop` is set. What fails is tried again every second and logged once.
-    pub fn run(mut self, stop: &AtomicBool) {
+    /// Follows the archive until `stop` is set, and does what `orders` say. What fails is tried again every second and
+    /// logged once.
+    pub fn run(mut self, stop: &AtomicBool, mut orders: impl FnMut() -> Orders) {
         let mut tail = Tail::new(&self.root, self.netmap);
         let mut said = None;
         while !stop.load(Ordering::Relaxed) {
+            let Orders { hold, tell } = orders();
+            self.tell = tell;
+            if hold {
+                std::thread::sleep(HELD);
+                continue;
+            }
             let failed = match self.step() {
                 Ok(Came::OnTheWay) => continue,
                 Ok(Came::ToTheEnd) => {
@@ -234,7 +256,8 @@ impl Mapper {
                 continue;
             }
             let own = commit.sources.iter().any(|source| source == SOURCE);
-            let quiet = !commit.whole
+            let quiet = !self.tell
+                || !commit.whole
                 || after <= self.quiet_until
                 || commit.sources.iter().any(|s| TELL_THEMSELVES.iter().any(|prefix| s.starts_with(prefix)));
             if !own {
@@ -259,7 +282,7 @@ impl Mapper {
         let now = self.clock.now();
         for (number, sighting) in &waiting {
             match sighting {
-                Some(sighting) => facts::sighting(sighting, now, &mut self.learner)?,
+                Some(sighting) => facts::sighting(sighting, now, !self.tell, &mut self.learner)?,
                 None => tracing::warn!(number, "A sighting in the network map cannot be understood; it is left out."),
             }
         }
@@ -281,7 +304,7 @@ impl Mapper {
             return Ok(());
         }
         let now = self.clock.now();
-        let told = Told { heard: now, second: now, microsecond: 0, device: 0, quiet: false };
+        let told = Told { heard: now, second: now, microsecond: 0, device: 0, quiet: !self.tell };
         if !self.learner.expire(told)? {
             self.expired = Instant::now();
         }

@@ -18,7 +18,9 @@ use crate::clients::Clients;
 use crate::connection;
 use crate::error::{Error, Result};
 use crate::home::Home;
+use crate::hosts::Hosts;
 use crate::log::{Control, Recent, Speaker, say};
+use crate::mapping::Mappers;
 use crate::progress::Stats;
 use crate::pulse::{Part, Pulse};
 use crate::settings::Settings;
@@ -163,6 +165,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Server { shared, listeners } = self;
         let parent = Speaker::parent();
+        let mappers = shared.mappers();
         let (sender, mut connections) = mpsc::channel(64);
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -205,6 +208,10 @@ impl Server {
                 sessions.len()
             );
             sessions.shutdown().await;
+        }
+        if let Some(mappers) = mappers {
+            // What they have not written they read again.
+            let _ = timeout(SHUTDOWN, tokio::task::spawn_blocking(move || mappers.finish())).await;
         }
     }
 }
@@ -290,6 +297,27 @@ impl Shared {
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What a session needs to answer host data requests.
+    pub(crate) fn hosts(&self) -> Hosts {
+        Hosts::new(self.home.map_path(), self.started.netmap)
+    }
+
+    /// Starts keeping network maps, if they are wanted.
+    fn mappers(&self) -> Option<Mappers> {
+        if !self.started.network_map {
+            return None;
+        }
+        let (root, map, policy) = (self.home.archive(), self.home.map_path(), self.started.map_policy());
+        let ask = Arc::new(|| netmap::Orders { hold: false, tell: true });
+        match Mappers::start(root, map, policy, ask) {
+            Ok(mappers) => Some(mappers),
+            Err(error) => {
+                say!(error, Speaker::parent(), "NetworkMap", "There is no thread for the network map: {error}");
+                None
+            }
+        }
     }
 
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
