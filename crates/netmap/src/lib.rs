@@ -50,6 +50,7 @@
 //! * **X5** An archive that is another one than the map was made of is read from its beginning. Hosts stay.
 
 mod db;
+mod describe;
 mod error;
 mod facts;
 mod hints;
@@ -67,6 +68,7 @@ mod sightings;
 #[cfg(test)]
 mod tests;
 
+pub use describe::{Described, DescribedClient, DescribedServer};
 pub use error::{Error, Result};
 pub use host::{Address, Client, Evidence, Host, Mac, Protocol, Server, System, User};
 pub use judge::{Attack, DROPPED, Impact, Judge, MAPPED, MONITORED, RED, SERVED};

@@ -2,6 +2,7 @@
 
 pub mod eve;
 pub mod feed;
+mod impact;
 pub mod maps;
 pub mod record;
 pub mod replay;

@@ -90,7 +90,10 @@ fn hosts_are_answered_in_every_version() {
             };
             assert_eq!(id.unwrap().as_uint(), Some(846), "{number}");
         }
-        assert_eq!(ask(&mut peer, &HostRequest { data_type, ..HostRequest::single(ip("10.9.9.9"), 0) }), Vec::<Vec<u8>>::new());
+        assert_eq!(
+            ask(&mut peer, &HostRequest { data_type, ..HostRequest::single(ip("10.9.9.9"), 0) }),
+            Vec::<Vec<u8>>::new()
+        );
     }
     // A client application, and IPv6.
     let hosts = ask(&mut peer, &HostRequest::single(ip("fd00::1"), 0));

@@ -1,9 +1,11 @@
 //! The arguments of every command.
 
+mod hosts;
 mod operations;
 mod publish;
 mod service;
 
+pub(crate) use hosts::*;
 pub(crate) use operations::*;
 pub(crate) use publish::*;
 pub(crate) use service::*;
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     /// Create, list and remove the clients of a server
     #[command(subcommand)]
     Clients(Clients),
+    /// List the hosts of a server's network map
+    #[command(after_help = HOSTS_HELP)]
+    Hosts(ListHosts),
     /// Feed a server's archive
     #[command(subcommand)]
     Sensor(Sensor),

@@ -9,6 +9,7 @@ mod config_init;
 mod configure;
 mod decode;
 mod demo;
+mod hosts;
 mod init;
 mod manage;
 mod manage_status;
@@ -40,6 +41,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Server(server) => server::run(&server),
         Command::Manage(manage) => manage::run(&manage),
         Command::Clients(clients) => clients::run(&clients),
+        Command::Hosts(hosts) => hosts::run(&hosts),
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),
         Command::Tokens(tokens) => tokens::run(&tokens),

@@ -37,6 +37,7 @@ fn unified2(arguments: &Unified2) -> Result<Exit, Failure> {
     let mut settings = snort::Settings::new(&arguments.spool, arguments.device, &arguments.name);
     settings.base = arguments.base.clone();
     settings.maps = arguments.maps.clone();
+    settings.map = Some(home.map_path());
     let mut sensor = SnortSensor::open(&settings, &home.archive(), home.settings()?.netmap)?;
     let stop = stop_flag()?;
     ready(&format!("Following {}", arguments.spool.display()));
@@ -62,6 +63,7 @@ fn eve(arguments: &Eve) -> Result<Exit, Failure> {
     };
     let mut settings = eve::Settings::new(&arguments.input, arguments.device, &arguments.name, netmap);
     settings.socket = arguments.socket;
+    settings.map = Some(home.map_path());
     settings.identity.domain.clone_from(&arguments.domain);
     settings.identity.zone.clone_from(&arguments.zone);
     settings.bounds.flows = usize::try_from(arguments.flows).unwrap_or(usize::MAX);

@@ -36,6 +36,7 @@ mod mapping;
 mod names;
 mod place;
 mod sensor;
+mod sighted;
 mod socket;
 mod store;
 mod tail;

@@ -47,6 +47,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How often the counts are logged (5 min).
     pub report_every: Duration,
+    /// The network map, by which intrusion events get their impact. It need not be there.
+    pub map: Option<PathBuf>,
 }
 
 impl Settings {
@@ -59,6 +61,7 @@ impl Settings {
             bounds: Bounds::default(),
             grace: Duration::from_secs(2),
             report_every: Duration::from_secs(300),
+            map: None,
         }
     }
 
@@ -128,6 +131,9 @@ impl EveSensor {
         let (store, known) = Store::open(&state.join(name), position.commit)?;
         let waiting = known.flows.len();
         let mut mapper = Mapper::resume(identity.clone(), settings.bounds, known.flows, known.users, position.events)?;
+        if let Some(map) = &settings.map {
+            mapper.use_map(map);
+        }
         let input = open(settings, position.place.as_ref())?;
         let mut out = Output::default();
         mapper.introduce(&mut out)?;
@@ -328,6 +334,9 @@ impl EveSensor {
             Input::Gzip(gzip) => Some(gzip.place()),
             Input::Socket(_) => None,
         };
+        if let Some(sighted) = &mut self.mapper.sighted {
+            sighted.commit();
+        }
         let flows = self.mapper.flows.has_changes() || !self.mapper.new_users.is_empty();
         if self.feed.due_at().is_none() && !flows && place == self.position.place {
             return Ok(());

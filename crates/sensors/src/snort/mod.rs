@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use thiserror::Error;
 
 use crate::feed::{Counters, Feed, FeedError, Limits, pause};
+use crate::impact;
 use crate::maps::{MapError, MapFiles, RuleMaps};
 use crate::unified2::{Item, Notice, Position, PositionError, Record, Spool, SpoolError, kind};
 use names::Names;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub device_name: String,
     /// How often to look whether the maps have changed (5 s).
     pub maps_every: Duration,
+    /// The network map, by which intrusion events get their impact. It need not be there.
+    pub map: Option<PathBuf>,
 }
 
 impl Settings {
@@ -71,6 +74,7 @@ impl Settings {
             device_id,
             device_name: device_name.into(),
             maps_every: Duration::from_secs(5),
+            map: None,
         }
     }
 
@@ -123,6 +127,7 @@ pub struct SnortSensor {
     spool: Spool,
     feed: Feed,
     names: Names,
+    judge: Option<netmap::Judge>,
     device: u32,
     totals: Totals,
     /// The position the feed was given last.
@@ -163,6 +168,7 @@ impl SnortSensor {
             spool,
             feed,
             names,
+            judge: settings.map.as_ref().map(|map| netmap::Judge::new(map, netmap)),
             device: settings.device_id,
             totals: Totals::default(),
             position,
@@ -257,7 +263,18 @@ impl SnortSensor {
         match &entry.record {
             Record::Event(event) => {
                 self.names.event(event, &mut self.feed)?;
-                self.feed.event(&records::event(self.device, event)?)?;
+                let mut record = records::event(self.device, event)?;
+                let alert = match &mut self.judge {
+                    Some(judge) => {
+                        let message = self.names.message(event);
+                        impact::assess(judge, &records::attack(event), &message, &mut record)?
+                    }
+                    None => None,
+                };
+                self.feed.event(&record)?;
+                if let Some(alert) = alert {
+                    self.feed.event(&alert)?;
+                }
                 self.totals.events += 1;
                 if event.snort3.is_some() {
                     self.lost.part(event.record_type, "policy numbers and action");
