@@ -132,12 +132,14 @@ pub fn repair(root: &Path, netmap: u32, cut: bool, told: &mut dyn FnMut(Mended))
 fn mend(dir: &Path, segment: &Segment, walked: Walked, cut: bool, told: &mut dyn FnMut(Mended)) -> Result<()> {
     let cuts = walked.cuts();
     let replace = cuts && cut || walked.lacks() && !cuts;
+    let leftover = layout::repair_path(dir, segment.start);
+    if !replace && leftover.exists() {
+        // A repair was killed, and then the segment was made good by other means.
+        lock(segment)?;
+        disk::remove(&leftover)?;
+    }
     if replace {
-        match flock(&segment.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(Error::Repairing { path: segment.path.clone() }),
-            Err(error) => return Err(Error::io("lock", &segment.path)(error.into())),
-        }
+        lock(segment)?;
         told(Replacement::new(dir, segment, &walked)?.put()?);
     } else if !segment.intact {
         let header = SegmentHeader { version: VERSION, netmap: segment.netmap, start: segment.start };
@@ -150,6 +152,15 @@ fn mend(dir: &Path, segment: &Segment, walked: Walked, cut: bool, told: &mut dyn
     let left = walked.checked.findings.iter().any(|finding| !cured(&finding.what, cuts, replace));
     told(Mended::Examined { checked: walked.checked, left });
     Ok(())
+}
+
+/// Sees to it that no other repair works on a segment, until it is dropped.
+fn lock(segment: &Segment) -> Result<()> {
+    match flock(&segment.file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(Error::Repairing { path: segment.path.clone() }),
+        Err(error) => Err(Error::io("lock", &segment.path)(error.into())),
+    }
 }
 
 /// Whether a finding is gone after a repair.
