@@ -278,6 +278,11 @@ impl Handle {
         self.shared.pulse.check(within)
     }
 
+    /// The settings in force, as they were read last.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings()
+    }
+
     /// What is wrong with the room for the archive now, in words; `None` when nothing is.
     pub fn storage_alarm(&self) -> Option<String> {
         self.shared.alarm.get()
@@ -397,7 +402,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
             return None;
         }
     };
-    if let Err(error) = sockets::tune(&stream) {
+    if let Err(error) = sockets::tune(&stream, settings.stall()) {
         // The connection works without, if less well; most likely the client is gone already.
         say!(debug, parent, "ConnectionHandler", "Socket options of {peer} cannot be set: {error}");
     }

@@ -130,14 +130,14 @@ impl EveSensor {
             Some(bytes) => Position::decode(&bytes).ok_or(EveError::Position)?,
             None => Position::default(),
         };
-        let name = format!("eve-{}-{:016x}.db", identity.netmap, xxh3_64(&source));
-        let path = state.join(name);
+        let name = format!("eve-{}-{:016x}", identity.netmap, xxh3_64(&source));
+        let path = state.join(format!("{name}.db"));
         // Nobody asks it to stop before it is open; a signal ends the process then.
         let never = AtomicBool::new(false);
         let (store, known) = with_room(|| pause(&never, RETRY), |_| {}, || Store::open(&path, position.commit))?;
         let waiting = known.flows.len();
         let mut mapper = Mapper::resume(identity.clone(), settings.bounds, known.flows, known.users, position.events)?;
-        let input = open(settings, position.place.as_ref())?;
+        let input = open(settings, position.place.as_ref(), &state.join(format!("{name}.spool")))?;
         let mut out = Output::default();
         mapper.introduce(&mut out)?;
         tracing::info!(
@@ -323,7 +323,7 @@ impl EveSensor {
                 );
                 None
             }
-            Found::Ended | Found::Nothing => None,
+            Found::Nothing => None,
         };
         if let Some(reason) = reason {
             self.feed.counters().skip();
@@ -353,7 +353,7 @@ impl EveSensor {
             // While no file is open the place in the last one stands.
             Input::File(follow) => follow.place().or(self.position.place),
             Input::Gzip(gzip) => Some(gzip.place()),
-            Input::Socket(_) => None,
+            Input::Socket(socket) => Some(socket.place()),
         };
         let flows = self.mapper.flows.has_changes() || !self.mapper.new_users.is_empty();
         if self.feed.due_at().is_none() && !flows && place == self.position.place {
@@ -371,6 +371,9 @@ impl EveSensor {
         self.feed.position(&next.encode())?;
         self.feed.commit(stop)?;
         self.position = next;
+        if let (Input::Socket(socket), Some(place)) = (&mut self.input, &place) {
+            socket.committed(place);
+        }
         self.mapper.flows.saved();
         self.mapper.new_users.clear();
         Ok(())
@@ -467,11 +470,11 @@ fn lock(state: &Path, identity: &Identity) -> Result<File, EveError> {
     }
 }
 
-fn open(settings: &Settings, place: Option<&Place>) -> Result<Input, EveError> {
+fn open(settings: &Settings, place: Option<&Place>, spool: &Path) -> Result<Input, EveError> {
     let path = &settings.input;
     let failed = |what| move |source| EveError::Input { what, path: path.clone(), source };
     if settings.socket || is_socket(path) {
-        return Ok(Input::Socket(Socket::open(path).map_err(failed("listen on"))?));
+        return Ok(Input::Socket(Socket::open(path, spool, place).map_err(failed("listen on"))?));
     }
     if is_gzip(path) {
         return Ok(Input::Gzip(Gzip::open(path, place).map_err(failed("open"))?));
