@@ -102,8 +102,9 @@ pub fn repair(root: &Path, netmap: u32, cut: bool, told: &mut dyn FnMut(Mended))
         map = Map::open(&dir, netmap)?;
     }
     let mut walker = Walker::default();
-    // A new segment is begun once: one that is not better than the old one would not get better by another.
-    let mut begun = false;
+    // What is missing at the end of the newest segment is missing at the beginning of the one that is begun then, so that
+    // another is. One that is no better would not get better by a third.
+    let mut begun = 0;
     let mut next = 0;
     while let Some(start) = map.starts.get(next).copied() {
         next += 1;
@@ -112,10 +113,10 @@ pub fn repair(root: &Path, netmap: u32, cut: bool, told: &mut dyn FnMut(Mended))
         if let Looked::Walked(_, walked) = &looked
             && walked.checked.newest
             && (walked.cuts() && cut || walked.lacks() && !walked.cuts())
-            && !begun
+            && begun < 2
             && let Some(before) = before
         {
-            begun = true;
+            begun += 1;
             told(Mended::Began { start: archive.begin_segment(REPAIR)?.second });
             // Others may have appended to it up to now.
             map = Map::open(&dir, netmap)?;
@@ -137,12 +138,14 @@ fn mend(dir: &Path, segment: &Segment, walked: Walked, cut: bool, told: &mut dyn
     let cuts = walked.cuts();
     // The newest is left alone, since others append to it.
     let replace = !walked.checked.newest && (cuts && cut || walked.lacks() && !cuts);
+    let leftover = layout::repair_path(dir, segment.start);
+    if !replace && leftover.exists() {
+        // A repair was killed, and then the segment was made good by other means.
+        lock(segment)?;
+        disk::remove(&leftover)?;
+    }
     if replace {
-        match flock(&segment.file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(Error::Repairing { path: segment.path.clone() }),
-            Err(error) => return Err(Error::io("lock", &segment.path)(error.into())),
-        }
+        lock(segment)?;
         told(Replacement::new(dir, segment, &walked)?.put()?);
     } else if !segment.intact {
         let header = SegmentHeader { version: VERSION, netmap: segment.netmap, start: segment.start };
@@ -155,6 +158,15 @@ fn mend(dir: &Path, segment: &Segment, walked: Walked, cut: bool, told: &mut dyn
     let left = walked.checked.findings.iter().any(|finding| !cured(&finding.what, cuts, replace));
     told(Mended::Examined { checked: walked.checked, left });
     Ok(())
+}
+
+/// Sees to it that no other repair works on a segment, until it is dropped.
+fn lock(segment: &Segment) -> Result<()> {
+    match flock(&segment.file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => Err(Error::Repairing { path: segment.path.clone() }),
+        Err(error) => Err(Error::io("lock", &segment.path)(error.into())),
+    }
 }
 
 /// Whether a finding is gone after a repair.

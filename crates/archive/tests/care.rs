@@ -281,6 +281,22 @@ fn nothing_lost_and_made_good() {
     assert_eq!(position(&mut site.open(), "s").unwrap().as_bytes(), [7]);
 }
 
+/// K5: what a repair left that was killed goes with the next one, and another one at work is not disturbed.
+#[test]
+fn leftovers_of_a_repair() {
+    let (site, _writer) = three_segments();
+    let leftover = site.dir().join("unified2.1010.repair");
+    fs::write(&leftover, b"half").unwrap();
+    let other = fs::File::open(site.segment(1010)).unwrap();
+    rustix::fs::flock(&other, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let error = archive::repair(site.root(), NETMAP, true, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, archive::Error::Repairing { .. }), "{error}");
+    assert!(leftover.exists());
+    drop(other);
+    assert_eq!(deeds(&site, false), []);
+    assert!(!leftover.exists());
+}
+
 /// A segment of another version or place is told and left alone, and the others are examined.
 #[test]
 fn foreign_segments() {
