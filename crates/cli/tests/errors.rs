@@ -179,6 +179,7 @@ fn arguments_help_and_completions() {
         &["demo"][..],
         &["init"],
         &["server"],
+        &["manage"],
         &["clients", "add"],
         &["clients", "list"],
         &["clients", "remove"],
@@ -191,7 +192,8 @@ fn arguments_help_and_completions() {
         &["completions"],
     ] {
         let help = run(&[command, &["--help"]].concat()).success();
-        let example = format!("Example:\n  estreamer {} ", command.join(" "));
+        // One example or several.
+        let example = format!(":\n  estreamer {} ", command.join(" "));
         assert!(help.contains(&example), "{command:?}: {help}");
     }
     for shell in ["bash", "zsh", "fish"] {

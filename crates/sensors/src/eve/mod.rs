@@ -37,6 +37,7 @@ mod mapping;
 mod names;
 mod place;
 mod sensor;
+mod sighted;
 mod socket;
 mod spool;
 mod store;
@@ -210,6 +211,9 @@ impl EveError {
     /// Whether the state could not be written for lack of room.
     fn is_full(&self) -> bool {
         let EveError::State { source, .. } = self else { return false };
-        source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        // Without room SQLite cannot make the memory that its processes share either.
+        let shared =
+            source.sqlite_error().map(|error| error.extended_code) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+        shared || source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
     }
 }

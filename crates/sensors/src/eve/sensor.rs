@@ -50,6 +50,8 @@ pub struct Settings {
     pub report_every: Duration,
     /// Where the sensor is known; without it all is captured, and nobody can hold it.
     pub registry: Option<Registry>,
+    /// The network map, by which intrusion events get their impact. It need not be there.
+    pub map: Option<PathBuf>,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
             grace: Duration::from_secs(2),
             report_every: Duration::from_secs(300),
             registry: None,
+            map: None,
         }
     }
 
@@ -131,9 +134,15 @@ impl EveSensor {
             None => Position::default(),
         };
         let name = format!("eve-{}-{:016x}", identity.netmap, xxh3_64(&source));
-        let (store, known) = Store::open(&state.join(format!("{name}.db")), position.commit)?;
+        let path = state.join(format!("{name}.db"));
+        // Nobody asks it to stop before it is open; a signal ends the process then.
+        let never = AtomicBool::new(false);
+        let (store, known) = with_room(|| pause(&never, RETRY), |_| {}, || Store::open(&path, position.commit))?;
         let waiting = known.flows.len();
         let mut mapper = Mapper::resume(identity.clone(), settings.bounds, known.flows, known.users, position.events)?;
+        if let Some(map) = &settings.map {
+            mapper.use_map(map);
+        }
         let input = open(settings, position.place.as_ref(), &state.join(format!("{name}.spool")))?;
         let mut out = Output::default();
         mapper.introduce(&mut out)?;
@@ -352,6 +361,9 @@ impl EveSensor {
             Input::Gzip(gzip) => Some(gzip.place()),
             Input::Socket(socket) => Some(socket.place()),
         };
+        if let Some(sighted) = &mut self.mapper.sighted {
+            sighted.commit();
+        }
         let flows = self.mapper.flows.has_changes() || !self.mapper.new_users.is_empty();
         if self.feed.due_at().is_none() && !flows && place == self.position.place {
             return Ok(());
@@ -378,30 +390,54 @@ impl EveSensor {
 
     /// Writes what is known of flows. While there is no room this waits, as the feed does.
     fn save(&mut self, last: u64, stop: &AtomicBool) -> Result<(), EveError> {
-        let mut said = false;
-        loop {
-            match self.store.save(last, last + 1, &self.mapper.flows, &self.mapper.new_users) {
-                Err(error) if error.is_full() => {
-                    if !std::mem::replace(&mut said, true) {
-                        tracing::warn!(%error, "There is no room, so this sensor waits; nothing is lost. Free space.");
-                    }
-                    if !pause(stop, RETRY) || self.feed.held() && !self.feed.wait_while_held(stop) {
-                        return Err(error);
-                    }
-                }
-                result => {
-                    if said && result.is_ok() {
-                        tracing::info!("There is room again; the sensor goes on.");
-                    }
-                    return result;
-                }
-            }
-        }
+        let counters = self.feed.counters().clone();
+        let (store, mapper, feed) = (&mut self.store, &self.mapper, &mut self.feed);
+        with_room(
+            || pause(stop, RETRY) && (!feed.held() || feed.wait_while_held(stop)),
+            |full| counters.set_storage_full(full),
+            || store.save(last, last + 1, &mapper.flows, &mapper.new_users),
+        )
     }
 
     fn report(&mut self) {
         self.reported = Instant::now();
         tracing::info!(waiting = self.mapper.waiting(), "What became of the lines so far:\n{}", self.mapper.tally());
+    }
+}
+
+/// Does something with the database, and waits while there is no room for it, which is told once; `wait` says whether to
+/// try again.
+fn with_room<T>(
+    mut wait: impl FnMut() -> bool,
+    tell: impl Fn(bool),
+    mut work: impl FnMut() -> Result<T, EveError>,
+) -> Result<T, EveError> {
+    let mut waited = false;
+    loop {
+        match work() {
+            Err(error) if error.is_full() => {
+                if !std::mem::replace(&mut waited, true) {
+                    tell(true);
+                    tracing::warn!(
+                        %error,
+                        "The database of open flows has no room, so this sensor waits and keeps what it has; nothing is \
+                         lost. Free space on its file system: it goes on by itself."
+                    );
+                }
+                if !wait() {
+                    return Err(error);
+                }
+            }
+            result => {
+                if waited {
+                    tell(false);
+                    if result.is_ok() {
+                        tracing::info!("The database of open flows has room again; the sensor goes on.");
+                    }
+                }
+                return result;
+            }
+        }
     }
 }
 
