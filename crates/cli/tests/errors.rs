@@ -179,6 +179,7 @@ fn arguments_help_and_completions() {
         &["demo"][..],
         &["init"],
         &["server"],
+        &["manage"],
         &["clients", "add"],
         &["clients", "list"],
         &["clients", "remove"],

@@ -9,10 +9,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use archive::{Kind, Read, Reader, Start};
 use serde_json::{Value, json};
+use support::archived::numbers;
 use support::{Dice, Site, shared, wait_for};
-use wire::decode::Decoder;
 
 #[test]
 fn a_real_file_arrives_whole_and_is_readable() {
@@ -195,27 +194,4 @@ fn write(file: &Path, from: u64, count: u64) {
         }
     }
     File::options().append(true).create(true).open(file).unwrap().write_all(text.as_bytes()).unwrap();
-}
-
-/// A number of all events of a type in an archive.
-fn numbers(root: &Path, record_type: u16, field: &str) -> Vec<u64> {
-    let mut reader = Reader::open(root, 0, Start::Genesis).unwrap();
-    let (mut decoder, mut buffer, mut numbers) = (Decoder::new(), Vec::new(), Vec::new());
-    loop {
-        match reader.next(&mut buffer).unwrap() {
-            Read::Batch(info) if info.kind == Kind::Events => {}
-            Read::Batch(_) => continue,
-            Read::Lost(lost) => panic!("{lost:?}"),
-            Read::End => return numbers,
-        }
-        let mut rest = &buffer[..];
-        while !rest.is_empty() {
-            let length = u32::from_be_bytes(rest[4..8].try_into().unwrap()) as usize;
-            let (item, next) = rest.split_at(8 + length);
-            rest = next;
-            if wire::record::record_type(&item[8..]) == record_type {
-                numbers.push(decoder.decode(&item[8..]).unwrap().uint(field).unwrap());
-            }
-        }
-    }
 }

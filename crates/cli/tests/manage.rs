@@ -4,7 +4,8 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
@@ -223,4 +224,46 @@ fn a_home_with_a_long_path_has_a_socket_too() {
     let _daemon = Daemon(u32::try_from(status["pid"].as_u64().unwrap()).unwrap());
     site.run(&["manage", "reload", "--home", home]).success();
     site.run(&["manage", "stop", "--home", home]).success();
+}
+
+/// A user that every machine has: nobody.
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn root_starts_it_as_the_owner_of_the_home() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can start a service as somebody else");
+        return;
+    }
+    let site = Site::new();
+    site.settings("listen = [\"127.0.0.1:0\"]\n");
+    // Nobody must be able to get at program and home.
+    let open = |path: PathBuf| fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = site.path("estreamer");
+    fs::copy(program(), &copy).unwrap();
+    open(copy.clone());
+    open(site.path(""));
+    let mut folders = vec![site.path("home")];
+    while let Some(path) = folders.pop() {
+        chown(&path, Some(NOBODY), Some(NOBODY)).unwrap();
+        if path.is_dir() {
+            folders.extend(fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+    }
+    let manage = |action: &str| run(Command::new(&copy).args(["manage", action, "--home", &site.home()]), b"");
+    // Root has left something behind.
+    fs::write(site.path("home/run/server.out"), "").unwrap();
+    let mut running = None;
+    for action in ["start", "restart"] {
+        manage(action).success();
+        let daemon = daemon(&site);
+        let status = fs::read_to_string(format!("/proc/{}/status", daemon.0)).unwrap();
+        let ids = |key: &str| status.lines().find_map(|l| l.strip_prefix(key)).unwrap().trim().to_owned();
+        let four = vec![NOBODY.to_string(); 4].join("\t");
+        assert_eq!((ids("Uid:"), ids("Gid:"), ids("Groups:")), (four.clone(), four, String::new()));
+        let owner = |name: &str| fs::metadata(site.path(name)).unwrap().uid();
+        assert_eq!([owner("home/log/server.log"), owner("home/run/server.sock")], [NOBODY; 2]);
+        running.replace(daemon);
+    }
+    manage("stop").success();
 }

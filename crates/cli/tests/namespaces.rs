@@ -10,9 +10,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use serde_json::json;
 use support::programs::find;
-use support::{Finished, Process, SOON, Site, configuration, program, run};
+use support::{Finished, Process, SOON, Site, program, run};
 
 /// What a client is told when the server closes without a word: the cause, and what to do.
 const CAUSE: &str = "it does so when the client's certificate was issued for another address than the one it sees";
@@ -321,9 +320,6 @@ fn a_client_behind_a_broken_path_is_let_go_and_comes_again() {
     let home = site.home();
     let collector =
         site.collector("collector", format!("{SERVER}:8302").parse().unwrap(), &site.path(&format!("{CLIENT}.pkcs12")));
-    let mut config = configuration(format!("{SERVER}:8302").parse().unwrap(), &site.path(&format!("{CLIENT}.pkcs12")));
-    config["subscription"]["servers"][0]["host"] = json!(SERVER);
-    collector.configure(config);
     let config = collector.config().display().to_string();
     let mut collecting = client.start(site, "collecting", &["collect", "--config", &config]);
     collector.wait_for_events(500, &collecting);

@@ -5,8 +5,7 @@ mod support;
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use support::{Process, SOON, Site, wait_for};
@@ -81,33 +80,6 @@ fn the_service_tells_of_start_life_reload_and_end() {
     process.signal(Signal::TERM);
     assert_eq!(manager.next("STOPPING="), "STOPPING=1");
     assert!(process.wait().success());
-}
-
-#[test]
-fn a_service_that_cannot_follow_its_archive_gives_no_sign_of_life() {
-    let site = Site::new();
-    site.run(&["sensor", "simulate", "--home", &site.home(), "--events", "5"]).success();
-    let manager = Manager::new(&site);
-    let mut process = serve(&site, &manager, "600000");
-    manager.next("WATCHDOG=1");
-    // Whoever opens the archive's head now waits for ever: as with a file system whose server is gone.
-    let (head, pipe) = (site.path("home/archive/netmap_0/head"), site.path("pipe"));
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let kept = fs::read(&head).unwrap();
-    fs::rename(&pipe, &head).unwrap();
-    process.line("[ERROR] No progress for 3 s: the follower of the archive. The service manager gets no sign of life");
-    manager.any("");
-    std::thread::sleep(Duration::from_secs(1));
-    assert!(!manager.any("WATCHDOG=1"), "it said that it lives");
-    // It is there again.
-    let fresh = site.path("fresh");
-    fs::write(&fresh, kept).unwrap();
-    let unblock = fs::OpenOptions::new().write(true).open(&head).unwrap();
-    fs::rename(&fresh, &head).unwrap();
-    drop(unblock);
-    process.line("All parts of the service make progress again");
-    manager.next("WATCHDOG=1");
-    assert!(process.terminate().success());
 }
 
 #[test]

@@ -100,7 +100,8 @@ async fn serve(server: Server, told: Arc<Told>, pid_file: &PidFile) -> Result<Ex
     });
     told.notify.ready();
     if told.notify.is_there() {
-        tokio::spawn(watchdog::run(told.clone()));
+        let told = told.clone();
+        std::thread::Builder::new().name("watchdog".into()).spawn(move || watchdog::run(&told))?;
     }
     server
         .run(async {

@@ -4,6 +4,8 @@ use super::server_pid::{State, running, state};
 use crate::exit::Failure;
 use server::Home;
 use server::log::{SyslogAddress, Target};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,7 +21,7 @@ const SYSTEMD: [&str; 6] =
     ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "SYSTEMD_EXEC_PID", "INVOCATION_ID", "LISTEN_FDS"];
 
 /// Starts this program as `server` with these options, detached from the terminal, and waits until it listens. Gives its
-/// process id.
+/// process id. Root starts it as the owner of the home.
 pub(crate) fn start(home: &Home, options: &[String]) -> Result<u32, Failure> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("server").arg("--nodaemon").arg("--home").arg(std::path::absolute(home.dir())?).args(options);
@@ -28,7 +30,15 @@ pub(crate) fn start(home: &Home, options: &[String]) -> Result<u32, Failure> {
     }
     // What the service says before its log is open must not be lost; nobody reads a pipe later on.
     let early = home.dir().join("run").join("server.out");
+    match std::fs::remove_file(&early) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
     let out = std::fs::File::create(&early)?;
+    if let Some((user, group)) = owner(home)? {
+        std::os::unix::fs::chown(&early, Some(user), Some(group))?;
+        command.uid(user).gid(group);
+    }
     let mut child = command
         .env(DETACHED, "1")
         .current_dir("/")
@@ -58,6 +68,13 @@ pub(crate) fn start(home: &Home, options: &[String]) -> Result<u32, Failure> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// The owner of a home, if root starts the service of somebody else: files of root in it would shut that user out.
+fn owner(home: &Home) -> std::io::Result<Option<(u32, u32)>> {
+    let owner = std::fs::metadata(home.dir())?;
+    let foreign = rustix::process::geteuid().is_root() && owner.uid() != 0;
+    Ok(foreign.then(|| (owner.uid(), owner.gid())))
 }
 
 /// Leaves the terminal and its session, so that nothing that happens there ends the service.

@@ -1,7 +1,6 @@
 //! Signs of life for the service manager, as long as there is life.
 
 use super::told::Told;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How often the line of the status is written where no watchdog waits.
@@ -10,8 +9,9 @@ const TURN: Duration = Duration::from_secs(10);
 /// The shortest time after which a part counts as standing still; its own turns are half a second.
 const LEAST: Duration = Duration::from_secs(3);
 
-/// Tells the manager that the service lives, but only while all parts of it make progress.
-pub(crate) async fn run(told: Arc<Told>) {
+/// Tells the manager that the service lives, but only while all parts of it make progress. It has a thread of its own: the
+/// others may be what stands still.
+pub(crate) fn run(told: &Told) {
     let watchdog = told.notify.watchdog();
     let turn = watchdog.map_or(TURN, |time| time / 3);
     let within = watchdog.map_or(LEAST, |time| (time / 2).max(LEAST));
@@ -34,8 +34,8 @@ pub(crate) async fn run(told: Arc<Told>) {
                 }
             }
         }
-        told.notify.status(&line(&told));
-        tokio::time::sleep(turn).await;
+        told.notify.status(&line(told));
+        std::thread::sleep(turn);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What is in the archive of a home, as `decode` prints it.
 
 use serde_json::{Map, Value};
+use std::path::Path;
 
 use super::Site;
 
@@ -41,4 +42,27 @@ pub fn fields(line: &Value) -> Map<String, Value> {
         fields.shift_remove(key);
     }
     fields
+}
+
+/// A number of all events of a type in an archive.
+pub fn numbers(root: &Path, record_type: u16, field: &str) -> Vec<u64> {
+    let mut reader = archive::Reader::open(root, 0, archive::Start::Genesis).unwrap();
+    let (mut decoder, mut buffer, mut numbers) = (wire::decode::Decoder::new(), Vec::new(), Vec::new());
+    loop {
+        match reader.next(&mut buffer).unwrap() {
+            archive::Read::Batch(info) if info.kind == archive::Kind::Events => {}
+            archive::Read::Batch(_) => continue,
+            archive::Read::Lost(lost) => panic!("{lost:?}"),
+            archive::Read::End => return numbers,
+        }
+        let mut rest = &buffer[..];
+        while !rest.is_empty() {
+            let length = u32::from_be_bytes(rest[4..8].try_into().unwrap()) as usize;
+            let (item, next) = rest.split_at(8 + length);
+            rest = next;
+            if wire::record::record_type(&item[8..]) == record_type {
+                numbers.push(decoder.decode(&item[8..]).unwrap().uint(field).unwrap());
+            }
+        }
+    }
 }
