@@ -50,13 +50,13 @@ fn content(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn event_types_are_listed_checked_and_unchecked() {
     let site = Site::new();
     let list = || -> Vec<Value> { serde_json::from_str(&on(&site, &["events", "list", "--json"], &[])).unwrap() };
-    assert!(list().len() == 9 && list().iter().all(|t| t["checked"] == true));
+    assert!(list().len() == 9 && list().iter().all(|t| t["captured"] == true));
     on(&site, &["events", "uncheck"], &["packets", "discovery"]);
-    let off: Vec<_> = list().into_iter().filter(|t| t["checked"] == false).map(|t| t["type"].clone()).collect();
+    let off: Vec<_> = list().into_iter().filter(|t| t["captured"] == false).map(|t| t["key"].clone()).collect();
     assert_eq!(off, [json!("packets"), json!("discovery")]);
     assert!(on(&site, &["events", "list"], &[]).contains("[ ] discovery      Discovery Events"));
     on(&site, &["events", "check"], &["discovery", "packets"]);
-    assert!(list().iter().all(|t| t["checked"] == true));
+    assert!(list().iter().all(|t| t["captured"] == true));
     let home = site.home();
     let wrong = site.run(&["events", "uncheck", "--home", &home, "connections"]);
     wrong.failed(2, &["connections", "intrusion, packets, extra-data, discovery", "malware, file"]);
@@ -203,7 +203,7 @@ fn the_list_of_sensors_outlives_them_and_nobody_runs_twice() {
     second.failed(1, &["a sensor that reads the same (unified2:4:", "runs already (process"]);
     let source = sensors(&site).keys().next().unwrap().clone();
     let of = |key: &str| sensors(&site)[&source][key].clone();
-    wait_for("a report", || (of("state") == "running" && of("lag") == 0).then_some(()));
+    wait_for("a report", || (of("state") == "running" && of("lag_seconds") == 0).then_some(()));
     assert_eq!((of("kind"), of("device"), of("name")), (json!("unified2"), json!(4), json!("ids-4")));
     on(&site, &["sensors", "pause"], &["1"]);
     wait_for("it to hold", || (of("state") == "paused").then_some(()));
@@ -229,12 +229,16 @@ fn each_client_gets_its_own_domain_and_can_name_it() {
     on(&site, &["domains", "add"], &["2", "Plant"]);
     let home = site.home();
     site.run(&["domains", "add", "--home", &home, "3", "plant"]).failed(1, &["a domain with this netmap id or name"]);
-    let unknown = site.run(&["clients", "add", "--home", &home, "--domain", "Plan", "x.example"]);
+    let unknown = site.run(&["clients", "add", "--home", &home, "--domain", "Plan", "127.0.0.9"]);
     unknown.failed(1, &["no domain is named \"Plan\" (there are Head office, Plant)", "estreamer domains add"]);
     let server = site.serve(&[]);
     let global = site.client("127.0.0.1");
     let plant = site.path("plant.pkcs12");
-    on(&site, &["clients", "add"], &["siem.example", "--domain", "plant", "--out", plant.to_str().unwrap()]);
+    on(
+        &site,
+        &["clients", "add"],
+        &["siem.example", "--accept-unresolved", "--domain", "plant", "--out", plant.to_str().unwrap()],
+    );
     let listed = on(&site, &["clients", "list"], &[]);
     assert!(
         listed.contains("127.0.0.1") && listed.lines().any(|l| l.contains("siem.example") && l.ends_with("\tPlant"))
