@@ -9,7 +9,6 @@ use crate::rates::Rates;
 use crate::routes::{self, Access, Found};
 use crate::{assets, listen, origin};
 use control::Control;
-use hyper::body::Bytes;
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use pki::{Resolver, SystemResolver};
@@ -66,6 +65,18 @@ pub struct Options {
     pub clock: Clock,
 }
 
+/// Why there can be no administration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] server::Error),
+    /// What an administrator sets cannot be read.
+    #[error(transparent)]
+    Control(#[from] control::Error),
+}
+
 /// The administration of a service.
 #[derive(Clone)]
 pub struct Admin(Arc<App>);
@@ -102,12 +113,8 @@ impl Admin {
     /// The administration of the service `handle` of a home.
     ///
     /// # Errors
-    /// [`server::Error`], [`control::Error`] when certificate, clients or settings of the home cannot be used.
-    pub fn new(
-        home: Home,
-        handle: Handle,
-        options: Options,
-    ) -> Result<Admin, Box<dyn std::error::Error + Send + Sync>> {
+    /// [`Error`] when certificate, clients or settings of the home cannot be used.
+    pub fn new(home: Home, handle: Handle, options: Options) -> Result<Admin, Error> {
         let clock = options.clock;
         let app = App {
             clients: home.clients()?,
@@ -158,7 +165,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Vec<u8>,
     pub(crate) peer: IpAddr,
 }
 
@@ -251,7 +258,7 @@ impl App {
             let error = "the body of a request must be application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
         }
-        let call = Call { who, peer: asked.peer, parameters, query: asked.query, body: asked.body.into() };
+        let call = Call { who, peer: asked.peer, parameters, query: asked.query, body: asked.body };
         (route.answer)(self, &call)
     }
 

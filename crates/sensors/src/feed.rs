@@ -300,6 +300,11 @@ impl Feed {
         self.duty.as_ref().is_some_and(Duty::is_held)
     }
 
+    /// Whether the sensor was held when it last had to wait, and has not gone on: then it has nothing to commit.
+    pub(crate) fn held_back(&self) -> bool {
+        self.duty.is_some() && !self.entered
+    }
+
     /// Waits as long as the sensor is held; `false` when `stop` was set meanwhile. While it waits it is reported as
     /// held, so everything must be committed.
     pub fn wait_while_held(&mut self, stop: &AtomicBool) -> bool {
@@ -535,9 +540,14 @@ impl Counters {
         }
     }
 
-    /// Whether the sensor waits for room in the archive at this moment.
+    /// Whether the sensor waits for room at this moment, in the archive or for what it keeps beside it.
     pub fn storage_full(&self) -> bool {
         self.storage_full.load(Ordering::Relaxed)
+    }
+
+    /// Says that the sensor waits for room beside the archive, or no longer.
+    pub(crate) fn set_storage_full(&self, full: bool) {
+        self.storage_full.store(full, Ordering::Relaxed);
     }
 
     /// Counts a record of the sensor that could not become an event.
