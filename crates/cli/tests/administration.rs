@@ -171,7 +171,7 @@ fn certificates_that_end_are_told_and_the_server_renews_its_own() {
     server.process.line("[WARN] The certificate of the client 127.0.0.1 ends on");
     let renewed = home.server_identity().unwrap();
     assert_eq!(pki::certificate_hosts(&renewed.chain[0]).unwrap(), ["localhost", "127.0.0.1"]);
-    let client = Client::connect(server.address, &site.path("127.0.0.1.pkcs12"));
+    let mut client = Client::connect(server.address, &site.path("127.0.0.1.pkcs12"));
     client.finish();
 
     // By command, with other names.

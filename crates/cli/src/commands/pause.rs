@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 /// Time between looks at what the sensors report.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long everybody has to see the pause at least: the service, which may be deleting old segments, reports nothing.
-const SEEN: Duration = Duration::from_millis(400);
+/// How long everybody has to see the pause at least: the service reports nothing, which may be deleting old segments or
+/// writing discovery events.
+const SEEN: Duration = Duration::from_secs(1);
 
 pub(crate) fn pause(arguments: &Pause) -> Result<Exit, Failure> {
     let home = Home::open(&arguments.of.home)?;
