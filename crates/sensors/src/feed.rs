@@ -300,6 +300,11 @@ impl Feed {
         self.duty.as_ref().is_some_and(Duty::is_held)
     }
 
+    /// Whether the sensor was held when it last had to wait, and has not gone on: then it has nothing to commit.
+    pub(crate) fn held_back(&self) -> bool {
+        self.duty.is_some() && !self.entered
+    }
+
     /// Waits as long as the sensor is held; `false` when `stop` was set meanwhile. While it waits it is reported as
     /// held, so everything must be committed.
     pub fn wait_while_held(&mut self, stop: &AtomicBool) -> bool {

@@ -149,7 +149,9 @@ impl Simulation {
                 pause(stop, wait.clamp(NAP, LONG_NAP));
             }
         }
-        self.commit(stop)?;
+        if !self.feed.held_back() {
+            self.commit(stop)?;
+        }
         Ok(if self.at.events < total { Ended::Stopped } else { Ended::Complete })
     }
 

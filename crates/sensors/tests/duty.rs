@@ -276,12 +276,15 @@ fn records_of_a_domain_carry_its_id_and_the_domain_is_named() {
     assert_eq!(sorted, [(2, 3), (123, 5), (350, 5), (400, 5)], "one that says another domain keeps it");
 }
 
+/// A line of Suricata's that becomes one event.
+const ANOMALY: &str = "{\"timestamp\":\"2022-11-18T00:15:50.679879+0100\",\"event_type\":\"anomaly\",\"src_ip\":\"192.0.2.1\",\
+                \"src_port\":1,\"dest_ip\":\"192.0.2.2\",\"dest_port\":2,\"proto\":\"TCP\",\
+                \"anomaly\":{\"type\":\"stream\",\"event\":\"stream.x\"}}\n";
+
 #[test]
 fn a_suricata_sensor_tells_how_far_it_is_behind() {
     let home = Home::new();
-    let line = "{\"timestamp\":\"2022-11-18T00:15:50.679879+0100\",\"event_type\":\"anomaly\",\"src_ip\":\"192.0.2.1\",\
-                \"src_port\":1,\"dest_ip\":\"192.0.2.2\",\"dest_port\":2,\"proto\":\"TCP\",\
-                \"anomaly\":{\"type\":\"stream\",\"event\":\"stream.x\"}}\n";
+    let line = ANOMALY;
     fs::write(home.path("eve.json"), line.repeat(3)).unwrap();
     let mut settings = eve::Settings::new(home.path("eve.json"), 3, "ids", 0);
     settings.registry = Some(home.registry());
@@ -308,4 +311,59 @@ fn a_suricata_sensor_tells_how_far_it_is_behind() {
     wait_for("the rest", || (events(&home.archive()).len() == 5).then_some(()));
     stop.store(true, Ordering::Relaxed);
     assert_eq!(runs.join().unwrap(), 5);
+}
+
+#[test]
+fn a_socket_is_not_emptied_while_its_sensor_is_held() {
+    let home = Home::new();
+    let mut settings = eve::Settings::new(home.path("eve.sock"), 3, "ids", 0);
+    settings.socket = true;
+    settings.registry = Some(home.registry());
+    let run = || {
+        let mut sensor = EveSensor::open(&settings, &home.archive(), &home.path("sensors")).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let until = stop.clone();
+        (stop, thread::spawn(move || sensor.run(&until).unwrap()))
+    };
+    // What is beside the archive, but for the database, whose files SQLite looks after.
+    let beside = || -> Vec<(PathBuf, u64)> {
+        let mut all = vec![home.path("sensors")];
+        let mut files = Vec::new();
+        while let Some(folder) = all.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let entry = entry.unwrap();
+                match entry.metadata().unwrap() {
+                    meta if meta.is_dir() => all.push(entry.path()),
+                    meta => files.push((entry.path(), meta.len())),
+                }
+            }
+        }
+        files.sort();
+        files
+    };
+    home.control().set_pause("backup").unwrap();
+    let (stop, runs) = run();
+    wait_for("the sensor to hold", || (home.sensor().state == SensorState::Paused).then_some(()));
+    let mut stream = std::os::unix::net::UnixStream::connect(home.path("eve.sock")).unwrap();
+    let before = beside();
+    std::io::Write::write_all(&mut stream, ANOMALY.repeat(3).as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!((beside(), events(&home.archive()).len()), (before, 0));
+    home.control().resume().unwrap();
+    wait_for("what was sent", || (events(&home.archive()).len() == 3).then_some(()));
+    home.control().set_pause("again").unwrap();
+    wait_for("the sensor to hold", || (home.sensor().state == SensorState::Paused).then_some(()));
+    let before = beside();
+    std::io::Write::write_all(&mut stream, ANOMALY.repeat(2).as_bytes()).unwrap();
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!((beside(), events(&home.archive()).len()), (before, 3));
+    // Told to stop now it ends, and what Suricata had handed over comes with the next one.
+    stop.store(true, Ordering::Relaxed);
+    runs.join().unwrap();
+    assert_eq!(events(&home.archive()).len(), 3);
+    home.control().resume().unwrap();
+    let (stop, runs) = run();
+    wait_for("the rest", || (events(&home.archive()).len() == 5).then_some(()));
+    stop.store(true, Ordering::Relaxed);
+    runs.join().unwrap();
 }

@@ -244,12 +244,16 @@ impl Session<'_> {
         self.progress.current.store(current, Ordering::Relaxed);
     }
 
-    /// Pushes what was read and reads on, as far as the client keeps up. In a pause nothing goes out but what has begun.
+    /// Pushes what was read and reads on, as far as the client keeps up. In a pause nothing goes out but what has begun,
+    /// and hosts.
     fn advance(&mut self) {
         let paused = self.orders.borrow().pause.is_some();
         if paused != self.paused && self.protocol.streaming() {
             self.paused = paused;
             self.progress.enter(if paused { SessionState::Paused } else { SessionState::Streaming });
+        }
+        if self.pending() < HIGH {
+            self.hosts.read(&self.shared.reads);
         }
         if paused {
             return;
@@ -259,9 +263,6 @@ impl Session<'_> {
             && let Some(chunk) = self.chunk.take()
         {
             self.push(chunk);
-        }
-        if self.pending() < HIGH {
-            self.hosts.read(&self.shared.reads);
         }
         if self.more && self.chunk.is_none() && self.retry.is_none() {
             match std::mem::replace(&mut self.source, Source::None) {

@@ -40,8 +40,8 @@ pub(crate) enum Clients {
     /// Create a client: issues its certificate and writes HOST.pkcs12
     #[command(
         after_help = "Examples:\n  estreamer clients add --home /var/lib/estreamer 192.0.2.10\n  estreamer clients add --home /var/lib/estreamer \
-                      siem.example.com --password secret --out siem.pkcs12\\n  estreamer clients add --home /var/lib/estreamer \\
-                      --domain plant 192.0.2.11\\n\nThe client is let in only from the address, or an address its \
+                      siem.example.com --password secret --out siem.pkcs12\n  estreamer clients add --home /var/lib/estreamer \
+                      --domain plant 192.0.2.11\n\nThe client is let in only from the address, or an address its \
                       name resolves to; so a name must resolve now,\nunless --accept-unresolved is given."
     )]
     Add {

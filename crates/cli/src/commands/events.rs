@@ -19,7 +19,8 @@ fn list(arguments: &Listing) -> Result<Exit, Failure> {
     let captured = Control::open(&home.control_path())?.captured()?;
     let all = EventType::ALL.into_iter().map(|event_type| (event_type, captured.contains(event_type)));
     if arguments.json {
-        let value = |(t, checked): (EventType, bool)| json!({ "type": t.key(), "title": t.title(), "note": t.note(), "checked": checked });
+        // As the API has it.
+        let value = |(t, captured): (EventType, bool)| json!({ "key": t.key(), "title": t.title(), "note": t.note(), "captured": captured });
         say(Value::Array(all.map(value).collect()));
         return Ok(Exit::Done);
     }

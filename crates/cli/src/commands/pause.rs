@@ -12,12 +12,17 @@ use std::time::{Duration, Instant};
 /// Time between looks at what the sensors report.
 const LOOK: Duration = Duration::from_millis(50);
 
+/// How long everybody has to see the pause at least: the service reports nothing, which may be deleting old segments or
+/// writing discovery events.
+const SEEN: Duration = Duration::from_secs(1);
+
 pub(crate) fn pause(arguments: &Pause) -> Result<Exit, Failure> {
     let home = Home::open(&arguments.of.home)?;
     let control = Control::open(&home.control_path())?;
     let registry = Chosen { netmap: 0, name: None }.registry(&home);
     control.set_pause(&arguments.reason)?;
     let end = Instant::now() + Duration::from_secs(arguments.timeout);
+    sleep(SEEN);
     loop {
         let (hold, others) = count(&registry, control.sensors()?);
         if others.is_empty() {

@@ -99,11 +99,12 @@ fn row(sensor: &SensorStatus, domains: &[Domain]) -> [String; 12] {
     ]
 }
 
+/// As the API has it.
 fn json(sensor: &SensorStatus, domains: &[Domain]) -> Value {
     json!({
         "id": sensor.id,
         "netmap": sensor.netmap,
-        "domain": domains.iter().find(|d| d.netmap == sensor.netmap).map(|d| &d.name),
+        "domain": domain::show(domains, sensor.netmap),
         "source": sensor.source,
         "device": sensor.device,
         "name": sensor.name,
@@ -115,8 +116,8 @@ fn json(sensor: &SensorStatus, domains: &[Domain]) -> Value {
         "seen": sensor.seen,
         "events": sensor.events,
         "discarded": sensor.discarded,
-        "rate": sensor.rate,
-        "lastEvent": sensor.last_event,
-        "lag": sensor.lag,
+        "events_per_second": (sensor.rate * 10.0).round() / 10.0,
+        "last_event": sensor.last_event,
+        "lag_seconds": sensor.lag,
     })
 }

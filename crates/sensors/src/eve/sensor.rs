@@ -143,7 +143,7 @@ impl EveSensor {
         if let Some(map) = &settings.map {
             mapper.use_map(map);
         }
-        let input = open(settings, position.place.as_ref(), &state.join(format!("{name}.spool")))?;
+        let input = open(settings, position.place.as_ref(), &state.join(format!("{name}.spool")), feed.held())?;
         let mut out = Output::default();
         mapper.introduce(&mut out)?;
         tracing::info!(
@@ -211,7 +211,9 @@ impl EveSensor {
             };
             pause(stop, wait);
         }
-        self.commit(stop)?;
+        if !self.feed.held_back() {
+            self.commit(stop)?;
+        }
         self.report();
         Ok(())
     }
@@ -237,7 +239,7 @@ impl EveSensor {
             self.mapper.finish(&mut self.out)?;
             self.push()?;
         }
-        self.commit(stop)
+        if self.feed.held_back() { Ok(()) } else { self.commit(stop) }
     }
 
     /// Reads until there is nothing more for now or `stop` is set, and commits it. Flows go on waiting for their end.
@@ -267,10 +269,23 @@ impl EveSensor {
 
     /// Commits and waits while the sensor is held; `false` when `stop` was set meanwhile.
     fn gate(&mut self, stop: &AtomicBool) -> Result<bool, EveError> {
-        if self.feed.held() {
+        if !self.feed.held() && self.feed.enter().is_ok() {
+            return Ok(true);
+        }
+        // What the thread of a socket reads is written down too.
+        if let Input::Socket(socket) = &self.input
+            && !socket.hold(stop)
+        {
+            return Ok(false);
+        }
+        if !self.feed.held_back() {
             self.commit(stop)?;
         }
-        Ok(self.feed.wait_while_held(stop))
+        let goes_on = self.feed.wait_while_held(stop);
+        if let Input::Socket(socket) = &self.input {
+            socket.go_on();
+        }
+        Ok(goes_on)
     }
 
     /// Whether it is time to commit. Lines that wait for their flow make no events, but are due as events are.
@@ -479,11 +494,11 @@ fn lock(state: &Path, identity: &Identity) -> Result<File, EveError> {
     }
 }
 
-fn open(settings: &Settings, place: Option<&Place>, spool: &Path) -> Result<Input, EveError> {
+fn open(settings: &Settings, place: Option<&Place>, spool: &Path, held: bool) -> Result<Input, EveError> {
     let path = &settings.input;
     let failed = |what| move |source| EveError::Input { what, path: path.clone(), source };
     if settings.socket || is_socket(path) {
-        return Ok(Input::Socket(Socket::open(path, spool, place).map_err(failed("listen on"))?));
+        return Ok(Input::Socket(Socket::open(path, spool, place, held).map_err(failed("listen on"))?));
     }
     if is_gzip(path) {
         return Ok(Input::Gzip(Gzip::open(path, place).map_err(failed("open"))?));

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::feed::pause;
+
 use super::follow::Found;
 use super::lines::{Cut, Lines};
 use super::place::Place;
@@ -42,13 +44,21 @@ pub(super) struct Socket {
     path: PathBuf,
     reader: Reader,
     stop: Arc<AtomicBool>,
+    hold: Arc<Hold>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// The thread is to read and write nothing for now, and does not.
+#[derive(Debug, Default)]
+struct Hold {
+    wanted: AtomicBool,
+    kept: AtomicBool,
 }
 
 impl Socket {
     /// Makes the socket. One that nobody listens on any more is taken over. What was read from it before and is not
-    /// committed, at `place`, comes first.
-    pub(super) fn open(path: &Path, spool: &Path, place: Option<&Place>) -> io::Result<Socket> {
+    /// committed, at `place`, comes first. With `held` nothing is read until it is to [go on](Self::go_on).
+    pub(super) fn open(path: &Path, spool: &Path, place: Option<&Place>, held: bool) -> io::Result<Socket> {
         if is_socket(path) {
             if UnixStream::connect(path).is_ok() {
                 return Err(io::Error::new(ErrorKind::AddrInUse, "another program listens on it"));
@@ -60,16 +70,37 @@ impl Socket {
         fs::set_permissions(path, fs::Permissions::from_mode(0o660))?;
         listener.set_nonblocking(true)?;
         let stop = Arc::new(AtomicBool::new(false));
+        let hold = Arc::new(Hold { wanted: AtomicBool::new(held), kept: AtomicBool::new(false) });
         let intake = Intake {
             path: path.to_owned(),
             listener,
             connections: Vec::new(),
             writer,
             stop: stop.clone(),
+            hold: hold.clone(),
             full: false,
         };
         let thread = thread::Builder::new().name("eve socket".into()).spawn(move || intake.run())?;
-        Ok(Socket { path: path.to_owned(), reader, stop, thread: Some(thread) })
+        Ok(Socket { path: path.to_owned(), reader, stop, hold, thread: Some(thread) })
+    }
+
+    /// Reads and writes down nothing more: who writes to the socket has to wait. Returns when it is so; `false` when `stop`
+    /// was set before.
+    pub(super) fn hold(&self, stop: &AtomicBool) -> bool {
+        self.hold.wanted.store(true, Ordering::SeqCst);
+        let ended = || self.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        while !self.hold.kept.load(Ordering::SeqCst) && !ended() {
+            if !pause(stop, Duration::from_millis(10)) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Ends what [`hold`](Self::hold) began.
+    pub(super) fn go_on(&self) {
+        self.hold.wanted.store(false, Ordering::SeqCst);
+        self.hold.kept.store(false, Ordering::SeqCst);
     }
 
     /// Looks for the next line.
@@ -121,6 +152,7 @@ struct Intake {
     connections: Vec<(UnixStream, Lines)>,
     writer: Writer,
     stop: Arc<AtomicBool>,
+    hold: Arc<Hold>,
     /// It was said that there is no room.
     full: bool,
 }
@@ -129,7 +161,10 @@ impl Intake {
     fn run(mut self) {
         let mut batch = Vec::new();
         while !self.stopped() {
-            let room = self.has_room();
+            // Everything that was read is written down here.
+            let held = self.hold.wanted.load(Ordering::SeqCst);
+            self.hold.kept.store(held, Ordering::SeqCst);
+            let room = !held && self.has_room();
             match self.wait(room) {
                 Ok(()) => {}
                 Err(error) => {
@@ -142,8 +177,10 @@ impl Intake {
                 self.read(&mut batch);
                 self.store(&mut batch);
             }
-            let turned = self.writer.turn();
-            self.complain(turned);
+            if !held {
+                let turned = self.writer.turn();
+                self.complain(turned);
+            }
         }
         // Nothing of what Suricata has handed over already is to be lost.
         let end = Instant::now() + LAST;

@@ -124,7 +124,9 @@ impl Replay {
         let first = usize::try_from(self.at.file).unwrap_or(usize::MAX);
         for path in files.iter().skip(first) {
             if !self.file(path, stop)? {
-                self.commit(stop)?;
+                if !self.feed.held_back() {
+                    self.commit(stop)?;
+                }
                 return Ok(false);
             }
             self.at = Place { file: self.at.file + 1, offset: 0, items: 0, ..self.at };

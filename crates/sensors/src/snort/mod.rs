@@ -228,7 +228,7 @@ impl SnortSensor {
             };
             pause(stop, wait);
         }
-        self.commit(stop)
+        if self.feed.held_back() { Ok(()) } else { self.commit(stop) }
     }
 
     /// Reads and commits all there is, and says what that was. A record that is not whole yet stays for the next time.
@@ -264,7 +264,7 @@ impl SnortSensor {
 
     /// Commits and waits while the sensor is held; `false` when `stop` was set meanwhile.
     fn gate(&mut self, stop: &AtomicBool) -> Result<bool, SnortError> {
-        if self.feed.held() {
+        if self.feed.held() && !self.feed.held_back() {
             self.commit(stop)?;
         }
         Ok(self.feed.wait_while_held(stop))
