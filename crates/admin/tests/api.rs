@@ -272,6 +272,30 @@ fn the_page_is_served_with_what_keeps_it_safe() {
 }
 
 #[test]
+fn every_file_of_the_page_is_served() {
+    let stand = Stand::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+    let mut folders = vec![root.clone()];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(&root).unwrap().to_str().unwrap();
+            let answer = stand.ask("GET", &format!("/{name}"), &[], "");
+            assert_eq!((answer.status, &answer.body), (200, &std::fs::read(&path).unwrap()), "{name}");
+            let kind = answer.header("content-type").unwrap();
+            assert!(!kind.contains("octet-stream"), "{name} is {kind}");
+            files += 1;
+        }
+    }
+    assert!(files > 0);
+}
+
+#[test]
 fn several_at_once_are_answered() {
     let stand = Stand::new();
     let browser = stand.log_in();
