@@ -31,6 +31,7 @@ const SERVER_DAYS: u32 = 3650;
 /// | `estreamer.db` | the clients (SQLite) |
 /// | `control.db` | event types, pauses, domains, sensors (SQLite, made when first needed): the crate `control` |
 /// | `map.db` | the network map (SQLite, made by the service): the crate `netmap` |
+/// | `admin.password`, `admin.tokens` | hashes of the administrator's password and tokens: the crate `admin` |
 /// | `settings.toml` | [`Settings`] |
 /// | `archive/netmap_N/` | the events |
 /// | `log/`, `run/` | log files; what lives only while the server runs |
