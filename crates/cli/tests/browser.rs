@@ -82,7 +82,8 @@ impl Scene {
 
     fn picture(&self, name: &str) {
         // What depends on the size of the window is drawn in the next frame.
-        self.browser.run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))", &[]);
+        self.browser
+            .run("return new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))", &[]);
         let path = folder().join(format!("{name}.png"));
         fs::write(&path, self.browser.screenshot()).unwrap();
         println!("{}", path.display());
