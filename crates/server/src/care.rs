@@ -1,11 +1,10 @@
 //! Retention while the service runs: old segments go, and a disk that fills up is told in time.
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use archive::{Catalog, Removal, Retention, Why};
+use archive::{Removal, Retention, Why};
 use jiff::Timestamp;
 
 use crate::bytes::Bytes;
@@ -67,7 +66,7 @@ struct Care {
 impl Care {
     fn look(&mut self, shared: &Arc<Shared>) {
         let settings = shared.settings();
-        match self.try_look(&shared.root(), &shared.catalog, &settings) {
+        match self.try_look(shared, &settings) {
             Ok(alarm) => {
                 self.failed = None;
                 self.tell(alarm.as_deref());
@@ -84,15 +83,18 @@ impl Care {
     }
 
     /// Deletes what is too much, if it is time or there is too little room; gives what is wrong then.
-    fn try_look(&mut self, root: &Path, catalog: &Catalog, settings: &Settings) -> archive::Result<Option<String>> {
+    fn try_look(&mut self, shared: &Shared, settings: &Settings) -> archive::Result<Option<String>> {
+        let root = &shared.home.archive();
         if archive::netmaps(root)?.is_empty() {
             return Ok(None);
         }
         let free = archive::room(root)?.free;
-        let due = self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
-        if due || free < settings.keep_free_bytes.0 {
+        // While the service is paused, somebody may be copying the archive.
+        let paused = shared.orders.borrow().pause.is_some();
+        let due = !paused && self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
+        if due || (!paused && free < settings.keep_free_bytes.0) {
             self.swept = Some(Instant::now());
-            let plan = Retention::plan(root, settings.keep(catalog.held()))?;
+            let plan = Retention::plan(root, settings.keep(shared.domains.held()))?;
             let parent = Speaker::parent();
             plan.carry_out(|removal| {
                 say!(info, parent, "DiskManager", "Deleted {}", words(removal, settings));

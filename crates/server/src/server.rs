@@ -2,12 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use archive::{Catalog, Tail};
+use archive::Tail;
 use pki::{Resolver, SystemResolver};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -18,10 +17,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use crate::care::{self, Alarm};
 use crate::clients::Clients;
 use crate::connection;
+use crate::domains::{Domain, Domains};
 use crate::error::{Error, Result};
 use crate::expiry;
 use crate::home::Home;
 use crate::log::{Control, Recent, Speaker, say};
+use crate::orders::{self, Orders};
 use crate::progress::Stats;
 use crate::pulse::{Part, Pulse};
 use crate::settings::Settings;
@@ -87,11 +88,9 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) resolver: Arc<dyn Resolver>,
-    pub(crate) catalog: Arc<Catalog>,
-    /// The folder of the network map.
-    pub(crate) folder: PathBuf,
-    /// Changes with every commit.
-    pub(crate) heads: watch::Receiver<u64>,
+    pub(crate) domains: Domains,
+    /// What may be sent, and whether anything is.
+    pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) reads: Arc<Semaphore>,
     /// What is wrong with the room for the archive.
     pub(crate) alarm: Alarm,
@@ -121,17 +120,13 @@ impl Server {
         let clients = Arc::new(home.clients()?);
         let tls = tls_config(&home, &clients)?;
         let (root, netmap) = (home.archive(), settings.netmap);
-        // Opening as a writer repairs; nothing is ever written.
-        drop(archive::Archive::open(&root, netmap, archive::Options::default())?);
+        let pulse = Arc::new(Pulse::default());
+        let domains = Domains::open(root, netmap, pulse.clone())?;
+        let control = home.control_path();
+        let orders = orders::follow(control.clone()).map_err(Error::io("start a thread to follow", &control))?;
         let listeners = sockets::listen(options.listen.as_ref().unwrap_or(&settings.listen))?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(Error::io("ask for the address of a socket of", home.dir()))?;
-        let (sender, heads) = watch::channel(0);
-        let tail = Tail::new(&root, netmap);
-        let pulse = Arc::new(Pulse::default());
-        let beat = pulse.clone();
-        let follower = std::thread::Builder::new().name("archive".into()).spawn(move || follow(tail, &sender, &beat));
-        follower.map_err(Error::io("start a thread to follow", &root))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let parent = Speaker::parent();
         for address in &addresses {
@@ -143,9 +138,8 @@ impl Server {
             care,
             table: Arc::default(),
             resolver: options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver)),
-            catalog: Catalog::new(&root, netmap),
-            folder: root.join(format!("netmap_{netmap}")),
-            heads,
+            domains,
+            orders,
             reads: Arc::new(Semaphore::new(READS * processors)),
             started: settings.clone(),
             settings: RwLock::new(Arc::new(settings)),
@@ -159,7 +153,7 @@ impl Server {
         });
         let kept = Arc::downgrade(&shared);
         let retention = std::thread::Builder::new().name("retention".into()).spawn(move || care::run(&kept, &wake));
-        retention.map_err(Error::io("start a thread for the retention of", &root))?;
+        retention.map_err(Error::io("start a thread for the retention of", &shared.home.archive()))?;
         Ok(Server { shared, listeners })
     }
 
@@ -294,8 +288,8 @@ impl Handle {
 
     /// How the service and its sessions are doing.
     pub fn stats(&self) -> Stats {
-        let committed = self.shared.catalog.head().ok().flatten().map_or(0, |head| head.second);
-        self.shared.table.stats(committed)
+        let shared = &self.shared;
+        shared.table.stats(shared.started.netmap, |netmap| shared.domains.committed(netmap))
     }
 
     /// Ends one session, by its number, with an error message that tells the client so; false when there is none (any
@@ -316,11 +310,6 @@ impl Handle {
 }
 
 impl Shared {
-    /// The root of the archive.
-    pub(crate) fn root(&self) -> PathBuf {
-        self.home.archive()
-    }
-
     /// The settings for a new connection.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -335,6 +324,12 @@ impl Shared {
     fn use_tls(&self, tls: Arc<ServerConfig>) {
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
         self.certificates.fetch_add(1, Ordering::Release);
+    }
+
+    /// The domain the client with a certificate is bound to.
+    pub(crate) fn domain_of(&self, fingerprint: &str) -> Result<Arc<Domain>> {
+        let netmap = self.clients.netmap_of(fingerprint)?.unwrap_or(self.started.netmap);
+        self.domains.get(netmap)
     }
 
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {
@@ -424,7 +419,7 @@ fn stop_removed(shared: &Shared, seen: &mut Option<(i64, i64)>) {
 }
 
 /// Tells sessions of commits, until no one listens any more.
-fn follow(mut tail: Tail, heads: &watch::Sender<u64>, pulse: &Pulse) {
+pub(crate) fn follow(mut tail: Tail, heads: &watch::Sender<u64>, pulse: &Pulse) {
     let mut failed = false;
     while !heads.is_closed() {
         pulse.beat(Part::Archive);

@@ -1,5 +1,6 @@
 //! The arguments of the commands about clients and administrators.
 
+use super::InDomain;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -39,7 +40,8 @@ pub(crate) enum Clients {
     /// Create a client: issues its certificate and writes HOST.pkcs12
     #[command(
         after_help = "Examples:\n  estreamer clients add --home /var/lib/estreamer 192.0.2.10\n  estreamer clients add --home /var/lib/estreamer \
-                      siem.example.com --password secret --out siem.pkcs12\n\nThe client is let in only from the address, or an address its \
+                      siem.example.com --password secret --out siem.pkcs12\\n  estreamer clients add --home /var/lib/estreamer \\
+                      --domain plant 192.0.2.11\\n\nThe client is let in only from the address, or an address its \
                       name resolves to; so a name must resolve now,\nunless --accept-unresolved is given."
     )]
     Add {
@@ -49,9 +51,8 @@ pub(crate) enum Clients {
         host: String,
         #[command(flatten)]
         bundle: Bundle,
-        /// Netmap id of the domain whose events it gets [default: the one of the settings]
-        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=0x7fff))]
-        netmap: Option<u32>,
+        #[command(flatten)]
+        place: InDomain,
         /// Create it although its name does not resolve now
         #[arg(long)]
         accept_unresolved: bool,

@@ -1,12 +1,14 @@
 //! The arguments of every command.
 
 mod clients;
+mod control;
 mod operations;
 mod publish;
 mod service;
 mod store;
 
 pub(crate) use clients::*;
+pub(crate) use control::*;
 pub(crate) use operations::*;
 pub(crate) use publish::*;
 pub(crate) use service::*;
@@ -67,6 +69,8 @@ pub(crate) enum Command {
     /// Take care of a server's archive: examine, repair, export, prune
     #[command(subcommand)]
     Store(Store),
+    #[command(flatten)]
+    Control(Control),
     #[command(flatten)]
     Operation(Operation),
     /// Try out a server: the reference client, with the options of ssl_test.pl
@@ -200,6 +204,8 @@ pub(crate) struct Unified2 {
     /// Name of this sensor
     #[arg(long, value_name = "NAME", default_value = "snort")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// End when all there is has been read
     #[arg(long)]
     pub(crate) once: bool,
@@ -222,12 +228,8 @@ pub(crate) struct Eve {
     /// Name of this sensor
     #[arg(long, value_name = "NAME", default_value = "suricata")]
     pub(crate) name: String,
-    /// Netmap id of the sensor's domain: which archive it writes to [default: the one of the settings]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=0x7fff))]
-    pub(crate) netmap: Option<u32>,
-    /// Name of the domain
-    #[arg(long, value_name = "NAME")]
-    pub(crate) domain: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// Security zone that traffic comes in from
     #[arg(long, value_name = "NAME")]
     pub(crate) zone: Option<String>,
@@ -256,6 +258,8 @@ pub(crate) struct Simulate {
     /// Events a second [default: as fast as possible]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: Option<u32>,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
 }
 
 #[derive(Debug, Args)]

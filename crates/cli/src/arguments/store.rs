@@ -79,7 +79,7 @@ pub(crate) enum Store {
 #[derive(Debug, Args)]
 pub(crate) struct StoreCheck {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Only this network map [default: all there are]
     #[arg(long, value_name = "N")]
@@ -92,7 +92,7 @@ pub(crate) struct StoreCheck {
 #[derive(Debug, Args)]
 pub(crate) struct StoreRepair {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Only this network map [default: all there are]
     #[arg(long, value_name = "N")]
@@ -105,7 +105,7 @@ pub(crate) struct StoreRepair {
 #[derive(Debug, Args)]
 pub(crate) struct StoreExport {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// First archival second [default: the oldest there is]
     #[arg(long, value_name = "TIME", value_parser = time)]
@@ -127,7 +127,7 @@ pub(crate) struct StoreExport {
 #[derive(Debug, Args)]
 pub(crate) struct StoreSize {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Print one JSON object instead of lines
     #[arg(long)]
@@ -137,7 +137,7 @@ pub(crate) struct StoreSize {
 #[derive(Debug, Args)]
 pub(crate) struct StorePrune {
     /// The server's home
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
     pub(crate) home: PathBuf,
     /// Days to keep; 0 is for ever
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=36_525))]

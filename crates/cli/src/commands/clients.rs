@@ -1,5 +1,6 @@
 //! `estreamer clients`.
 
+use super::domain;
 use crate::arguments::{Bundle, Clients};
 use crate::exit::{Exit, Failure, say};
 use serde_json::json;
@@ -9,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(crate) fn run(arguments: &Clients) -> Result<Exit, Failure> {
     match arguments {
-        Clients::Add { of, host, bundle, netmap, accept_unresolved } => {
+        Clients::Add { of, host, bundle, place, accept_unresolved } => {
             let home = Home::open(&of.home)?;
             let path = free(host, bundle.out.as_deref())?;
             let clients = home.clients()?;
@@ -19,7 +20,8 @@ pub(crate) fn run(arguments: &Clients) -> Result<Exit, Failure> {
                     error => error.into(),
                 })?;
             }
-            let added = clients.create_client(&home, &New { netmap: *netmap, ..new(host, bundle) })?;
+            let added =
+                clients.create_client(&home, &New { netmap: domain::of_client(&home, place)?, ..new(host, bundle) })?;
             hand_out(&added, &path, "is a client")?;
         }
         Clients::Renew { of, host, bundle } => {
@@ -77,8 +79,11 @@ fn list(home: &Home, as_json: bool) -> Result<(), Failure> {
     if clients.is_empty() {
         say(format_args!("No clients. Create one: estreamer clients add --home {} HOST", home.dir().display()));
     }
+    let domains = domain::known(home)?;
     for client in clients {
-        say(format_args!("{}\tuntil {}\t{}", client.name, pki::time_text(client.not_after), client.fingerprint));
+        let Client { name, not_after, fingerprint, netmap, .. } = &client;
+        let domain = netmap.map_or_else(|| "default".to_owned(), |netmap| domain::show(&domains, netmap));
+        say(format_args!("{name}\tuntil {}\t{fingerprint}\t{domain}", pki::time_text(*not_after)));
         if let Some(warning) = expiry::client_warning(&client, now) {
             eprintln!("{warning}");
         }

@@ -10,14 +10,19 @@ mod config_init;
 mod configure;
 mod decode;
 mod demo;
+mod domain;
+mod domains;
+mod events;
 mod init;
 mod manage;
 mod manage_status;
+mod pause;
 mod place;
 mod presets;
 mod publish;
 mod schema;
 mod sensor;
+mod sensors;
 mod server;
 mod setup;
 mod ssl_test;
@@ -30,7 +35,7 @@ mod tokens;
 
 pub(crate) use ssl_test::spelled;
 
-use crate::arguments::{Arguments, Command, Config, Operation};
+use crate::arguments::{Arguments, Command, Config, Control, Operation};
 use crate::exit::{Exit, Failure};
 use clap::CommandFactory;
 
@@ -48,6 +53,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Tokens(tokens) => tokens::run(&tokens),
         Command::Store(store) => store::run(&store),
         Command::Operation(operation) => operate(operation),
+        Command::Control(control) => administer(&control),
         Command::SslTest(ssl_test) => ssl_test::run(&ssl_test),
         Command::Decode(decode) => decode::run(&decode),
         Command::Schema(schema) => schema::run(&schema),
@@ -72,6 +78,16 @@ fn operate(operation: Operation) -> Result<Exit, Failure> {
         Operation::Config(Config::Check { file }) => config_check::run(&file),
         Operation::Config(Config::Init(init)) => config_init::run(&init),
         Operation::Configure(configure) => configure::run(&configure),
+    }
+}
+
+fn administer(control: &Control) -> Result<Exit, Failure> {
+    match control {
+        Control::Events(events) => events::run(events),
+        Control::Sensors(sensors) => sensors::run(sensors),
+        Control::Domains(domains) => domains::run(domains),
+        Control::Pause(pause) => pause::pause(pause),
+        Control::Resume(resume) => pause::resume(resume),
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Mapper {
     pub(super) new_users: Vec<String>,
     tally: Tally,
     events: u32,
+    /// Time of the newest line.
+    newest: u32,
 }
 
 impl Mapper {
@@ -107,12 +109,18 @@ impl Mapper {
             new_users: Vec::new(),
             tally,
             events,
+            newest: 0,
         })
     }
 
     /// What became of the lines so far.
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Time of the newest line, Unix seconds; 0 before the first.
+    pub(super) fn newest(&self) -> u32 {
+        self.newest
     }
 
     /// Flows that have not ended.
@@ -206,6 +214,7 @@ impl Mapper {
             Ok(header) => header,
             Err(reason) => return Ok(Some(reason)),
         };
+        self.newest = self.newest.max(header.time.second);
         let before = out.events().len();
         let fate = match event_type {
             "alert" => self.alert(&line, &header, now, out)?,

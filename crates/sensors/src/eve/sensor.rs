@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::fs::{FlockOperation, flock};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::duty::{About, Registry};
 use crate::feed::{Counters, Feed, Limits, pause};
 
 use super::follow::{Follow, Found, Notice};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How often the counts are logged (5 min).
     pub report_every: Duration,
+    /// Where the sensor is known; without it all is captured, and nobody can hold it.
+    pub registry: Option<Registry>,
 }
 
 impl Settings {
@@ -59,6 +62,7 @@ impl Settings {
             bounds: Bounds::default(),
             grace: Duration::from_secs(2),
             report_every: Duration::from_secs(300),
+            registry: None,
         }
     }
 
@@ -119,7 +123,9 @@ impl EveSensor {
         let identity = &settings.identity;
         let source = settings.source()?;
         let lock = lock(state, identity)?;
-        let mut feed = Feed::open(root, identity.netmap, &source, Limits::default())?;
+        let about = About { kind: "eve", device: identity.device_id, name: &identity.device_name };
+        let registry = settings.registry.as_ref();
+        let mut feed = Feed::registered(root, identity.netmap, &source, Limits::default(), registry, about)?;
         let position = match feed.committed_position()? {
             Some(bytes) => Position::decode(&bytes).ok_or(EveError::Position)?,
             None => Position::default(),
@@ -177,6 +183,7 @@ impl EveSensor {
                 Ok(()) => {
                     if trouble.take().is_some() {
                         tracing::info!("The input can be read again.");
+                        self.feed.waits_for(None);
                     }
                     POLL
                 }
@@ -186,6 +193,7 @@ impl EveSensor {
                     let text = error.to_string();
                     if trouble.as_ref() != Some(&text) {
                         tracing::error!(%error, "The input cannot be read. It is tried again every second.");
+                        self.feed.waits_for(Some(&text));
                         trouble = Some(text);
                     }
                     RETRY
@@ -229,18 +237,31 @@ impl EveSensor {
     /// As for [`drain`](Self::drain).
     pub fn read(&mut self, stop: &AtomicBool) -> Result<(), EveError> {
         while !stop.load(Ordering::Relaxed) {
+            if !self.gate(stop)? {
+                return Ok(());
+            }
             let found = self.poll()?;
             if found == Found::Nothing {
+                self.feed.lag(0);
                 break;
             }
             self.handle(&found)?;
             if self.due() {
+                self.feed.lag_behind(now());
                 self.commit(stop)?;
             }
         }
         self.mapper.evict(now(), &mut self.out)?;
         self.push()?;
         self.commit(stop)
+    }
+
+    /// Commits and waits while the sensor is held; `false` when `stop` was set meanwhile.
+    fn gate(&mut self, stop: &AtomicBool) -> Result<bool, EveError> {
+        if self.feed.held() {
+            self.commit(stop)?;
+        }
+        Ok(self.feed.wait_while_held(stop))
     }
 
     /// Whether it is time to commit. Lines that wait for their flow make no events, but are due as events are.
@@ -313,6 +334,9 @@ impl EveSensor {
         for metadata in self.out.metadata_records() {
             self.feed.metadata(metadata)?;
         }
+        if self.mapper.newest() > 0 {
+            self.feed.saw(self.mapper.newest());
+        }
         for event in self.out.events() {
             self.feed.event(event)?;
         }
@@ -358,7 +382,7 @@ impl EveSensor {
                     if !std::mem::replace(&mut said, true) {
                         tracing::warn!(%error, "There is no room, so this sensor waits; nothing is lost. Free space.");
                     }
-                    if !pause(stop, RETRY) {
+                    if !pause(stop, RETRY) || self.feed.held() && !self.feed.wait_while_held(stop) {
                         return Err(error);
                     }
                 }
