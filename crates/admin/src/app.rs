@@ -66,6 +66,18 @@ pub struct Options {
     pub clock: Clock,
 }
 
+/// Why there can be no administration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The home cannot be used.
+    #[error(transparent)]
+    Home(#[from] server::Error),
+    /// What an administrator sets cannot be read.
+    #[error(transparent)]
+    Control(#[from] control::Error),
+}
+
 /// The administration of a service.
 #[derive(Clone)]
 pub struct Admin(Arc<App>);
@@ -102,12 +114,8 @@ impl Admin {
     /// The administration of the service `handle` of a home.
     ///
     /// # Errors
-    /// [`server::Error`], [`control::Error`] when certificate, clients or settings of the home cannot be used.
-    pub fn new(
-        home: Home,
-        handle: Handle,
-        options: Options,
-    ) -> Result<Admin, Box<dyn std::error::Error + Send + Sync>> {
+    /// [`Error`] when certificate, clients or settings of the home cannot be used.
+    pub fn new(home: Home, handle: Handle, options: Options) -> Result<Admin, Error> {
         let clock = options.clock;
         let app = App {
             clients: home.clients()?,

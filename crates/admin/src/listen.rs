@@ -3,7 +3,7 @@
 use crate::answer::{Answer, Problem};
 use crate::app::{App, Asked, log, log_error};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -237,6 +237,9 @@ async fn respond(app: Arc<App>, bounds: &Bounds, peer: IpAddr, request: Request<
 async fn ask(request: Request<Incoming>, peer: IpAddr) -> Result<Asked, Problem> {
     let (parts, body) = request.into_parts();
     let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has at most {MAX_BODY} bytes"));
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(too_large());
+    }
     let body = match timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),

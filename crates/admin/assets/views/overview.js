@@ -4,7 +4,7 @@ import * as api from '../api.js';
 import {RateChart} from '../chart.js';
 import {fill, h, icon, keyed, panel, show, table, text} from '../dom.js';
 import {bytes, count, date, full, lag, number, rate, setTime, span, timeNode} from '../format.js';
-import {command, complain, empty} from '../ui.js';
+import {command, complain, empty, trial} from '../ui.js';
 import {stateBadge} from './sensors.js';
 import {position} from './sessions.js';
 
@@ -126,7 +126,7 @@ export function open() {
       const byLag = [...open.sessions].sort((a, b) => (b.lag_seconds ?? 0) - (a.lag_seconds ?? 0)).slice(0, 6);
       keyed(sessions.body, byLag, s => s.number, sessionRow);
       show(sessions.node, byLag.length > 0);
-      fill(noSessions, byLag.length > 0, () => byLag.length ? null : empty('Nobody is connected', 'Create a client, give its file to your collector or SIEM, and let it connect. To try it from here:', command('estreamer ssl-test localhost --pkcs12 CLIENT.pkcs12 -s all --extended')));
+      fill(noSessions, byLag.length > 0, () => byLag.length ? null : empty('Nobody is connected', 'Create a client, give its file to your collector or SIEM, and let it connect. To try it there:', trial(state, 'HOST.pkcs12')));
       keyed(sensors.body, all.sensors.slice(0, 6), s => s.id, sensorRow);
       show(sensors.node, all.sensors.length > 0);
       fill(noSensors, all.sensors.length > 0, () => all.sensors.length ? null : empty('No sensor has reported', 'Events come from Snort, Suricata or, to try it, from the simulator:', command('estreamer sensor simulate --home HOME --rate 100')));

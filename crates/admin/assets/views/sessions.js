@@ -3,7 +3,7 @@
 import * as api from '../api.js';
 import {attribute, fill, h, iconButton, keyed, panel, show, table, text} from '../dom.js';
 import {brief, bytes, full, lag, number, rate, setTime, span, utc} from '../format.js';
-import {badge, command, dialog, empty, message} from '../ui.js';
+import {badge, dialog, empty, message, trial} from '../ui.js';
 
 export const title = 'Sessions';
 
@@ -96,7 +96,7 @@ export function open({refresh}) {
       const {sessions: list} = await api.get('sessions');
       keyed(sessions.node, list, s => s.number, make);
       show(sessions.node, list.length > 0);
-      fill(none, list.length > 0, () => list.length ? null : empty('Nobody is connected', 'A client shows up here as soon as it connects. Create one under Clients, download its file and try it on that host:', command(`estreamer ssl-test ${location.hostname} --pkcs12 HOST.pkcs12 -s all --extended`)));
+      fill(none, list.length > 0, () => list.length ? null : empty('Nobody is connected', 'A client shows up here as soon as it connects. Create one under Clients, download its file and try it on that host:', trial(state, 'HOST.pkcs12')));
     },
   };
 }
