@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use control::{Control, EventType};
+use serde_json::Value;
 use support::browser::Browser;
 use support::{Process, Site, wait_for};
 
@@ -116,8 +116,9 @@ impl Scene {
 
     /// Whether `estreamer events list` has a mark at this type.
     fn captured(&self, key: &str) -> bool {
-        let captured = Control::open(&self.site.path("home/control.db")).unwrap().captured().unwrap();
-        captured.contains(EventType::from_key(key).unwrap())
+        let list = self.site.run(&["events", "list", "--home", &self.site.home(), "--json"]).success();
+        let list: Vec<Value> = serde_json::from_str(&list).unwrap();
+        list.iter().find(|row| row["type"] == key).unwrap()["checked"].as_bool().unwrap()
     }
 }
 
@@ -145,6 +146,7 @@ fn from_login_to_logout() {
     let arguments = scene.client_arguments(&port, &pkcs12);
     let mut client = scene.site.start("client", &[&arguments[..], &["-f", "events.txt"]].concat());
     see_session(&scene);
+    see_sensor(&scene);
     scene.pictures();
     scene.quiet();
     pause_and_resume(&scene);
@@ -259,6 +261,22 @@ fn see_session(scene: &Scene) {
     browser.says(&format!("[data-client='{CLIENT}'] td.w-s"), "1");
 }
 
+/// The simulator is there as a sensor, can be paused, and what it brought is in the chart.
+fn see_sensor(scene: &Scene) {
+    let browser = &scene.browser;
+    scene.visit("sensors");
+    browser.says("[data-sensor]", "running");
+    browser.says("[data-sensor]", "simulator");
+    browser.click("[data-sensor] .pause");
+    browser.says("[data-sensor] .badge", "paused");
+    browser.click("[data-sensor] .pause");
+    browser.says("[data-sensor] .badge", "running");
+    scene.visit("overview");
+    let rate = || browser.text(".tile .value").replace(',', "").parse::<f64>().unwrap_or(0.0);
+    wait_for("a rate of events", || (rate() > 0.0).then_some(()));
+    assert_eq!(browser.text(".chart-none"), "");
+}
+
 fn pause_and_resume(scene: &Scene) {
     let browser = &scene.browser;
     scene.visit("settings");
@@ -267,9 +285,12 @@ fn pause_and_resume(scene: &Scene) {
     browser.says("#banner-paused", "a test of the page");
     scene.picture("paused-desktop-light");
     browser.says(".state", "Paused");
+    scene.visit("sessions");
+    browser.says("main .badge", "paused");
     browser.click("#resume");
     browser.gone("#banner-paused");
     browser.says(".state", "Live");
+    browser.says("main .badge", "streaming");
 }
 
 /// Deletes the client: its session ends, and it is gone from both lists.
