@@ -78,6 +78,9 @@ export function dialog({title, content, after, action, danger, run, failed}) {
       const done = await run();
       if (!done) return node.close();
       const close = h('button', {type: 'button', onclick: () => node.close()}, 'Done');
+      // The dialog has its name from the heading.
+      const words = done.querySelector('h2');
+      if (words) words.id = heading.id;
       form.replaceChildren(done, h('div', {class: 'buttons'}, close));
       (form.querySelector('a.primary') ?? close).focus();
     } catch (e) {

@@ -112,7 +112,7 @@ export function open() {
 
       text(tiles.rate.value, rate(chart.now));
       text(tiles.rate.unit, 'per second');
-      text(tiles.rate.note, state.paused ? 'held by the pause' : `${rate(chart.mean)} on average of ${minutes.selectedOptions[0].text}`);
+      text(tiles.rate.note, state.paused ? 'held by the pause' : `average of ${minutes.selectedOptions[0].text}: ${rate(chart.mean)}`);
       text(tiles.sessions.value, number(state.open));
       text(tiles.sessions.unit, 'open');
       text(tiles.sessions.note, `${number(state.accepted)} accepted, ${number(state.refused)} refused`);
