@@ -90,10 +90,12 @@ impl Scene {
         println!("{}", path.display());
     }
 
-    /// Nothing is wider than the window.
+    /// Nothing is wider than the window, once it has its size.
     fn fits(&self, view: &str) {
-        let script = "const root = document.documentElement; return Math.max(0, root.scrollWidth - root.clientWidth)";
-        assert_eq!(self.browser.run(script, &[]), 0, "{view} scrolls sideways");
+        let script = "const root = document.documentElement; return root.scrollWidth <= root.clientWidth";
+        wait_for(&format!("{view} without scrolling sideways"), || {
+            (self.browser.run(script, &[]) == true).then_some(())
+        });
     }
 
     /// Nothing was asked for elsewhere since the last call, and the console has no complaint but for answers the page was
