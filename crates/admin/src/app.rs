@@ -9,7 +9,6 @@ use crate::rates::Rates;
 use crate::routes::{self, Access, Found};
 use crate::{assets, listen, origin};
 use control::Control;
-use hyper::body::Bytes;
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
 use pki::{Resolver, SystemResolver};
@@ -166,7 +165,7 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub(crate) body: Vec<u8>,
     pub(crate) peer: IpAddr,
 }
 
@@ -259,7 +258,7 @@ impl App {
             let error = "the body of a request must be application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
         }
-        let call = Call { who, peer: asked.peer, parameters, query: asked.query, body: asked.body.into() };
+        let call = Call { who, peer: asked.peer, parameters, query: asked.query, body: asked.body };
         (route.answer)(self, &call)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::answer::{Answer, Problem};
 use crate::app::{App, Asked, log, log_error};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -32,6 +32,9 @@ const PASSWORDS: usize = 2;
 
 /// The most bytes of a request's body.
 const MAX_BODY: usize = 64 << 10;
+
+/// So much of a body that is too large is read and thrown away.
+const HEARD: usize = 1 << 20;
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -236,16 +239,8 @@ async fn respond(app: Arc<App>, bounds: &Bounds, peer: IpAddr, request: Request<
 /// The whole request.
 async fn ask(request: Request<Incoming>, peer: IpAddr) -> Result<Asked, Problem> {
     let (parts, body) = request.into_parts();
-    let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has at most {MAX_BODY} bytes"));
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(too_large());
-    }
-    let body = match timeout(BODY, Limited::new(body, MAX_BODY).collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => return Err(too_large()),
-        Ok(Err(error)) => {
-            return Err(Problem::new(StatusCode::BAD_REQUEST, format!("the request broke off: {error}")));
-        }
+    let body = match timeout(BODY, read(body)).await {
+        Ok(read) => read?,
         Err(_) => return Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")),
     };
     Ok(Asked {
@@ -256,6 +251,29 @@ async fn ask(request: Request<Incoming>, peer: IpAddr) -> Result<Asked, Problem>
         body,
         peer,
     })
+}
+
+/// The body of a request, if it is not too large.
+async fn read(mut body: Incoming) -> Result<Vec<u8>, Problem> {
+    let claimed = body.size_hint().lower();
+    let mut bytes = Vec::new();
+    let mut seen = 0;
+    // Who is cut off while sending may not see the answer: a little more is heard, and not kept.
+    while claimed <= HEARD as u64
+        && seen <= HEARD
+        && let Some(frame) = body.frame().await
+    {
+        let broken = |error| Problem::new(StatusCode::BAD_REQUEST, format!("the request broke off: {error}"));
+        let Ok(data) = frame.map_err(broken)?.into_data() else { continue };
+        seen += data.len();
+        if seen <= MAX_BODY {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if seen.max(usize::try_from(claimed).unwrap_or(usize::MAX)) > MAX_BODY {
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("a request has at most {MAX_BODY} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Has a thread answer, when it is this request's turn.

@@ -276,6 +276,11 @@ impl Handle {
         self.shared.pulse.check(within)
     }
 
+    /// The settings in force, as they were read last.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings()
+    }
+
     /// What is wrong with the room for the archive now, in words; `None` when nothing is.
     pub fn storage_alarm(&self) -> Option<String> {
         self.shared.alarm.get()

@@ -13,15 +13,31 @@ pub(crate) fn show(app: &App, _: &Call) -> Result<Answer, Problem> {
     for netmap in ::archive::netmaps(&root).map_err(Problem::internal)? {
         netmaps.push(row(&root, netmap, &names).map_err(Problem::internal)?);
     }
-    let disk = rustix::fs::statvfs(&root).map_err(Problem::internal)?;
+    let disk = disk(app).map_err(Problem::internal)?;
+    let settings = app.handle.settings();
+    let limit = |value: u64| (value > 0).then_some(value);
     Ok(Answer::json(&json!({
         "netmaps": netmaps,
-        "retention": { "days": null, "bytes": null },
-        "disk": {
-            "free": disk.f_bavail.saturating_mul(disk.f_frsize),
-            "total": disk.f_blocks.saturating_mul(disk.f_frsize),
+         "retention": {
+            "days": limit(settings.keep_days.into()),
+            "bytes": limit(settings.keep_bytes.0),
+            "free": limit(settings.keep_free_bytes.0),
         },
+        "disk": { "free": disk.free, "total": disk.total },
     })))
+}
+
+/// The file system of the archive, in bytes.
+pub(crate) struct Disk {
+    /// What the service may still use.
+    pub(crate) free: u64,
+    pub(crate) total: u64,
+}
+
+pub(crate) fn disk(app: &App) -> std::io::Result<Disk> {
+    let found = rustix::fs::statvfs(&app.home.archive())?;
+    let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+    Ok(Disk { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
 }
 
 fn row(root: &std::path::Path, netmap: u32, names: &Names) -> ::archive::Result<Value> {

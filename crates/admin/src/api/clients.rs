@@ -100,7 +100,7 @@ struct Rows {
 
 impl Rows {
     fn new(app: &App) -> Result<Rows, Problem> {
-        let netmap = app.home.settings()?.netmap;
+        let netmap = app.handle.settings().netmap;
         let sessions = app.handle.stats().sessions.into_iter().filter_map(|s| s.name).collect();
         Ok(Rows { now: app.clock.now(), netmap, names: Names::read(app)?, sessions })
     }

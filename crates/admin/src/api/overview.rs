@@ -1,10 +1,15 @@
 //! The service as a whole.
 
+use super::archive::{Disk, disk};
 use crate::answer::{Answer, Problem};
 use crate::app::{App, audit};
 use crate::call::Call;
+use control::{SensorState, SensorStatus};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// Less room than this is told, in percent of the disk.
+const LITTLE: u64 = 5;
 
 pub(crate) fn show(app: &App, _: &Call) -> Result<Answer, Problem> {
     let stats = app.handle.stats();
@@ -15,7 +20,10 @@ pub(crate) fn show(app: &App, _: &Call) -> Result<Answer, Problem> {
         .iter()
         .map(|l| json!({ "what": l.what.word(), "not_after": l.not_after, "expires_in_days": l.days(now) }))
         .collect();
-    let warnings = server::expiry::warnings(&lives, &app.clients.list(false)?, now);
+    let mut warnings = server::expiry::warnings(&lives, &app.clients.list(false)?, now);
+    warnings.extend(app.handle.storage_alarm());
+    warnings.extend(disk(app).ok().and_then(|disk| scarce(&disk)));
+    warnings.extend(app.control.sensors()?.iter().filter_map(trouble));
     Ok(Answer::json(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "hostname": app.hostname,
@@ -29,6 +37,32 @@ pub(crate) fn show(app: &App, _: &Call) -> Result<Answer, Problem> {
         "certificates": certificates,
         "warnings": warnings,
     })))
+}
+
+/// What is told of a disk with little room.
+fn scarce(disk: &Disk) -> Option<String> {
+    let percent = disk.free.saturating_mul(100) / disk.total.max(1);
+    (percent < LITTLE).then(|| {
+        let free = disk.free >> 20;
+        format!(
+            "The disk of the archive has {free} MiB free, {percent} %: make room, or keep less (keep_days, keep_bytes)"
+        )
+    })
+}
+
+/// What is told of a sensor that should read and does not.
+fn trouble(sensor: &SensorStatus) -> Option<String> {
+    match (sensor.state, &sensor.waiting) {
+        (SensorState::Waiting, Some(waiting)) => Some(format!("The sensor {} waits: {waiting}", sensor.name)),
+        (SensorState::Silent, _) => {
+            let seen = pki::time_text(sensor.seen);
+            Some(format!(
+                "The sensor {} is silent: it reported last at {seen} and did not say that it ended",
+                sensor.name
+            ))
+        }
+        _ => None,
+    }
 }
 
 #[derive(Deserialize)]
