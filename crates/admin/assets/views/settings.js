@@ -61,7 +61,7 @@ function passwordPanel() {
     });
   }},
   h('input', {type: 'text', name: 'username', autocomplete: 'username', value: 'administrator', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', readonly: true}),
-  field('Present password', old), field('New password', fresh), field('New password again', again), error.node, h('div', {class: 'buttons'}, save));
+  field('Present password', old), field('New password', fresh, 'At least 10 characters.'), field('New password again', again), error.node, h('div', {class: 'buttons'}, save));
   return panel('Password', null, form);
 }
 
