@@ -23,7 +23,10 @@ export function open() {
   const warnings = h('ul', {class: 'warnings', 'aria-label': 'Warnings'});
   const tiles = {rate: tile('Events'), sessions: tile('Sessions', '#/sessions'), sensors: tile('Sensors', '#/sensors'), archive: tile('Archive')};
 
-  const minutes = h('select', {'aria-label': 'Time shown', onchange: () => chart.load().catch(complain)},
+  const minutes = h('select', {'aria-label': 'Time shown', onchange: () => {
+    fresh = false;
+    chart.load().catch(complain);
+  }},
     [[15, '15 minutes'], [60, '1 hour'], [360, '6 hours'], [1440, '24 hours']].map(([n, words]) => h('option', {value: n}, words)));
   minutes.value = '60';
   const chart = new RateChart(() => minutes.value);
@@ -47,6 +50,9 @@ export function open() {
       panel('Sessions', h('a', {href: '#/sessions'}, 'All'), sessions.node, noSessions),
       panel('Sensors', h('a', {href: '#/sensors'}, 'All'), sensors.node, noSensors)),
     panel('Archive', null, archive.node, diskLine, retention));
+
+  /** Whether nobody has chosen the time shown, and it was not chosen before. */
+  let fresh = true;
 
   function sessionRow(session) {
     const where = h('time');
@@ -109,6 +115,12 @@ export function open() {
       keyed(warnings, state.warnings, w => w, w => ({node: h('li', null, icon('warning'), h('span', null, w))}));
       show(warnings, state.warnings.length > 0);
       const [open, all, kept] = await Promise.all([api.get('sessions'), api.get('sensors'), api.get('archive'), chart.load()]);
+      // What began a moment ago would be a line at the edge of an hour.
+      if (fresh && chart.age > 0 && chart.age < 600) {
+        minutes.value = '15';
+        await chart.load();
+      }
+      fresh = false;
 
       text(tiles.rate.value, rate(chart.now));
       text(tiles.rate.unit, 'per second');
