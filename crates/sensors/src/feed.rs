@@ -525,9 +525,14 @@ impl Counters {
         }
     }
 
-    /// Whether the sensor waits for room in the archive at this moment.
+    /// Whether the sensor waits for room at this moment, in the archive or for what it keeps beside it.
     pub fn storage_full(&self) -> bool {
         self.storage_full.load(Ordering::Relaxed)
+    }
+
+    /// Says that the sensor waits for room beside the archive, or no longer.
+    pub(crate) fn set_storage_full(&self, full: bool) {
+        self.storage_full.store(full, Ordering::Relaxed);
     }
 
     /// Counts a record of the sensor that could not become an event.

@@ -1,5 +1,6 @@
 //! Retention while the service runs: old segments go, and a disk that fills up is told in time.
 
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -36,6 +37,22 @@ impl Alarm {
     fn set(&self, text: Option<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
     }
+}
+
+/// Makes room on a full disk before anything is opened.
+pub(crate) fn at_start(root: &Path, settings: &Settings) {
+    let full = archive::room(root).is_ok_and(|room| room.free < FULL);
+    if full && let Err(error) = sweep(root, settings, 0) {
+        say!(error, Speaker::parent(), "DiskManager", "The retention cannot be applied: {error}");
+    }
+}
+
+/// Deletes what is too much; gives how much is lacking all the same.
+fn sweep(root: &Path, settings: &Settings, held: u64) -> archive::Result<u64> {
+    let plan = Retention::plan(root, settings.keep(held))?;
+    let parent = Speaker::parent();
+    plan.carry_out(|removal| say!(info, parent, "DiskManager", "Deleted {}", words(removal, settings)))?;
+    Ok(plan.lacking)
 }
 
 /// Applies the limits until the service is gone; a message means at once.
@@ -94,12 +111,7 @@ impl Care {
         let due = !paused && self.swept.is_none_or(|swept| swept.elapsed() >= SWEEP);
         if due || (!paused && free < settings.keep_free_bytes.0) {
             self.swept = Some(Instant::now());
-            let plan = Retention::plan(root, settings.keep(shared.domains.held()))?;
-            let parent = Speaker::parent();
-            plan.carry_out(|removal| {
-                say!(info, parent, "DiskManager", "Deleted {}", words(removal, settings));
-            })?;
-            if plan.lacking > 0 {
+            if sweep(root, settings, shared.domains.held())? > 0 {
                 return Ok(Some(format!(
                     "The file system of {} has {} free, less than keep_free_bytes ({}), and the archive has no segment left \
                      that may be deleted: make room, or the sensors will have to wait",

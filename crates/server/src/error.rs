@@ -110,6 +110,15 @@ pub enum Error {
         /// SQLite's words.
         source: rusqlite::Error,
     },
+    /// There is no room for the database, not even to open it.
+    #[error(
+        "the database {path} cannot be used, since its file system is full. Make room there: old segments of the archive can \
+         be deleted with \"estreamer store prune\""
+    )]
+    DatabaseFull {
+        /// Its file.
+        path: PathBuf,
+    },
     /// The database is of a newer version of this program.
     #[error(
         "the database {path} has version {found}, and this program knows {known}. Use the version that wrote it, or a newer one"
@@ -158,6 +167,16 @@ impl Error {
 
     /// Wraps a failed database operation.
     pub(crate) fn database(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
-        move |source| Error::Database { path: path.to_path_buf(), source }
+        move |source| {
+            let path = path.to_path_buf();
+            // Without room SQLite cannot make the memory that its processes share either.
+            let code = source.sqlite_error().map(|error| error.extended_code);
+            let shared = code == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+            match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => Error::DatabaseFull { path },
+                _ if shared => Error::DatabaseFull { path },
+                _ => Error::Database { path, source },
+            }
+        }
     }
 }

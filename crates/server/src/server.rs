@@ -117,6 +117,8 @@ impl Server {
     /// [`Error::Io`] if a thread cannot be made.
     pub fn bind(home: Home, options: Options) -> Result<Server> {
         let settings = home.settings()?;
+        // On a full disk not even the database can be opened.
+        care::at_start(&home.archive(), &settings);
         let clients = Arc::new(home.clients()?);
         let tls = tls_config(&home, &clients)?;
         let (root, netmap) = (home.archive(), settings.netmap);
@@ -400,7 +402,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
             return None;
         }
     };
-    if let Err(error) = sockets::tune(&stream) {
+    if let Err(error) = sockets::tune(&stream, settings.stall()) {
         // The connection works without, if less well; most likely the client is gone already.
         say!(debug, parent, "ConnectionHandler", "Socket options of {peer} cannot be set: {error}");
     }

@@ -177,7 +177,7 @@ pub(crate) async fn run(
         let end = match happened {
             Happened::Stop(stop) => Some(End::Stopped(stop)),
             Happened::Read(Ok(0)) => Some(session.gone("the client closed the connection")),
-            Happened::Read(Err(error)) | Happened::Wrote(Err(error)) => Some(session.gone(&error.to_string())),
+            Happened::Read(Err(error)) | Happened::Wrote(Err(error)) => Some(session.broken(&error)),
             Happened::Read(Ok(_)) => session.receive(&mut input),
             Happened::Wrote(Ok(bytes)) => {
                 session.wrote(bytes);
@@ -550,6 +550,15 @@ impl Session<'_> {
             self.protocol.keep_alive();
         }
         None
+    }
+
+    fn broken(&self, error: &std::io::Error) -> End {
+        use std::io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+        if matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable) {
+            // Its system has acknowledged nothing for as long as it may: gone, or behind a broken path.
+            say!(warn, self.speaker, "sfestreamer", "The client does not answer any more, closing: {error}");
+        }
+        self.gone(&error.to_string())
     }
 
     fn gone(&self, why: &str) -> End {

@@ -169,9 +169,10 @@ pub(crate) enum Sensor {
         after_help = "Example:\n  estreamer sensor eve --home /var/lib/estreamer --device 3 --name ids-3 /var/log/suricata/eve.json\n  \
                       estreamer sensor eve --home /var/lib/estreamer --socket /run/suricata/eve.sock\n  \
                       estreamer sensor eve --home /var/lib/estreamer --once eve.json.gz\n\n\
-                      A file is read on from where the last run ended, across rotations. A socket\n(filetype: unix_stream) cannot be read \
-                      again: what was not committed when the sensor\nwas killed is lost. What each type of line became is logged every five \
-                      minutes.\n\nExit codes: 0 done, 1 failed, 2 wrong arguments, 3 some lines are no events."
+                      A file is read on from where the last run ended, across rotations. What is read from a\nsocket (filetype: \
+                      unix_stream) is kept until the archive has it; what Suricata says while\nnobody listens is lost. What each type \
+                      of line became is logged every five minutes.\n\n\
+                      Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 some lines are no events."
     )]
     Eve(Eve),
     /// Make up the events of an enterprise

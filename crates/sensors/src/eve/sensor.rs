@@ -130,11 +130,14 @@ impl EveSensor {
             Some(bytes) => Position::decode(&bytes).ok_or(EveError::Position)?,
             None => Position::default(),
         };
-        let name = format!("eve-{}-{:016x}.db", identity.netmap, xxh3_64(&source));
-        let (store, known) = Store::open(&state.join(name), position.commit)?;
+        let name = format!("eve-{}-{:016x}", identity.netmap, xxh3_64(&source));
+        let path = state.join(format!("{name}.db"));
+        // Nobody asks it to stop before it is open; a signal ends the process then.
+        let never = AtomicBool::new(false);
+        let (store, known) = with_room(|| pause(&never, RETRY), |_| {}, || Store::open(&path, position.commit))?;
         let waiting = known.flows.len();
         let mut mapper = Mapper::resume(identity.clone(), settings.bounds, known.flows, known.users, position.events)?;
-        let input = open(settings, position.place.as_ref())?;
+        let input = open(settings, position.place.as_ref(), &state.join(format!("{name}.spool")))?;
         let mut out = Output::default();
         mapper.introduce(&mut out)?;
         tracing::info!(
@@ -320,7 +323,7 @@ impl EveSensor {
                 );
                 None
             }
-            Found::Ended | Found::Nothing => None,
+            Found::Nothing => None,
         };
         if let Some(reason) = reason {
             self.feed.counters().skip();
@@ -350,7 +353,7 @@ impl EveSensor {
             // While no file is open the place in the last one stands.
             Input::File(follow) => follow.place().or(self.position.place),
             Input::Gzip(gzip) => Some(gzip.place()),
-            Input::Socket(_) => None,
+            Input::Socket(socket) => Some(socket.place()),
         };
         let flows = self.mapper.flows.has_changes() || !self.mapper.new_users.is_empty();
         if self.feed.due_at().is_none() && !flows && place == self.position.place {
@@ -368,6 +371,9 @@ impl EveSensor {
         self.feed.position(&next.encode())?;
         self.feed.commit(stop)?;
         self.position = next;
+        if let (Input::Socket(socket), Some(place)) = (&mut self.input, &place) {
+            socket.committed(place);
+        }
         self.mapper.flows.saved();
         self.mapper.new_users.clear();
         Ok(())
@@ -375,30 +381,54 @@ impl EveSensor {
 
     /// Writes what is known of flows. While there is no room this waits, as the feed does.
     fn save(&mut self, last: u64, stop: &AtomicBool) -> Result<(), EveError> {
-        let mut said = false;
-        loop {
-            match self.store.save(last, last + 1, &self.mapper.flows, &self.mapper.new_users) {
-                Err(error) if error.is_full() => {
-                    if !std::mem::replace(&mut said, true) {
-                        tracing::warn!(%error, "There is no room, so this sensor waits; nothing is lost. Free space.");
-                    }
-                    if !pause(stop, RETRY) || self.feed.held() && !self.feed.wait_while_held(stop) {
-                        return Err(error);
-                    }
-                }
-                result => {
-                    if said && result.is_ok() {
-                        tracing::info!("There is room again; the sensor goes on.");
-                    }
-                    return result;
-                }
-            }
-        }
+        let counters = self.feed.counters().clone();
+        let (store, mapper, feed) = (&mut self.store, &self.mapper, &mut self.feed);
+        with_room(
+            || pause(stop, RETRY) && (!feed.held() || feed.wait_while_held(stop)),
+            |full| counters.set_storage_full(full),
+            || store.save(last, last + 1, &mapper.flows, &mapper.new_users),
+        )
     }
 
     fn report(&mut self) {
         self.reported = Instant::now();
         tracing::info!(waiting = self.mapper.waiting(), "What became of the lines so far:\n{}", self.mapper.tally());
+    }
+}
+
+/// Does something with the database, and waits while there is no room for it, which is told once; `wait` says whether to
+/// try again.
+fn with_room<T>(
+    mut wait: impl FnMut() -> bool,
+    tell: impl Fn(bool),
+    mut work: impl FnMut() -> Result<T, EveError>,
+) -> Result<T, EveError> {
+    let mut waited = false;
+    loop {
+        match work() {
+            Err(error) if error.is_full() => {
+                if !std::mem::replace(&mut waited, true) {
+                    tell(true);
+                    tracing::warn!(
+                        %error,
+                        "The database of open flows has no room, so this sensor waits and keeps what it has; nothing is \
+                         lost. Free space on its file system: it goes on by itself."
+                    );
+                }
+                if !wait() {
+                    return Err(error);
+                }
+            }
+            result => {
+                if waited {
+                    tell(false);
+                    if result.is_ok() {
+                        tracing::info!("The database of open flows has room again; the sensor goes on.");
+                    }
+                }
+                return result;
+            }
+        }
     }
 }
 
@@ -440,11 +470,11 @@ fn lock(state: &Path, identity: &Identity) -> Result<File, EveError> {
     }
 }
 
-fn open(settings: &Settings, place: Option<&Place>) -> Result<Input, EveError> {
+fn open(settings: &Settings, place: Option<&Place>, spool: &Path) -> Result<Input, EveError> {
     let path = &settings.input;
     let failed = |what| move |source| EveError::Input { what, path: path.clone(), source };
     if settings.socket || is_socket(path) {
-        return Ok(Input::Socket(Socket::open(path).map_err(failed("listen on"))?));
+        return Ok(Input::Socket(Socket::open(path, spool, place).map_err(failed("listen on"))?));
     }
     if is_gzip(path) {
         return Ok(Input::Gzip(Gzip::open(path, place).map_err(failed("open"))?));
