@@ -7,6 +7,7 @@ use control::{Beat, EventType, Post, Sensor};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use support::{Stand, shorten, wait_for};
+use wire::event::Event;
 
 #[test]
 fn the_description_is_complete() {
@@ -182,6 +183,45 @@ fn rates_archive_log_and_hosts() {
     for wrong in ["netmap=40000", "limit=0", "after=x"] {
         browser.ask("GET", &format!("/api/v1/hosts?{wrong}"), "").refused(422, "must be");
     }
+}
+
+/// A connection event (record 71) to a server, as an archive item.
+fn flow(from: &str, to: &str, port: u16) -> Vec<u8> {
+    let address = |text: &str| text.parse::<std::net::IpAddr>().unwrap();
+    let mut event = Event::new(71).unwrap();
+    event.set("deviceId", 1u32).unwrap().set("initiatorIpAddress", address(from)).unwrap();
+    event.set("responderIpAddress", address(to)).unwrap().set("responderPort", port).unwrap();
+    event.set("protocol", 6u8).unwrap().set("responderTransmittedPackets", 4u64).unwrap();
+    event.set("lastPacketTimestamp", 1_700_000_000u32).unwrap();
+    let mut item = Vec::new();
+    event.encode_item(Some(0), &mut item);
+    item
+}
+
+#[test]
+fn hosts_come_from_the_network_map() {
+    let stand = Stand::new();
+    let browser = stand.log_in();
+    let (mut archive, _) = archive::Archive::open(&stand.home.archive(), 0, archive::Options::default()).unwrap();
+    let mut batch = archive::Batch::new();
+    for host in 1..=3 {
+        batch.push_event(&flow("10.0.0.9", &format!("10.0.0.{host}"), 20 + host)).unwrap();
+    }
+    archive.commit(&mut batch).unwrap();
+    wait_for("the network map", || (browser.get("/api/v1/hosts")["total"] == 4).then_some(()));
+    let first = browser.get("/api/v1/hosts?limit=3");
+    let addresses = |page: &Value| -> Vec<String> {
+        page["hosts"].as_array().unwrap().iter().map(|h| h["address"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(addresses(&first), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    assert_eq!((&first["total"], &first["next"]), (&json!(4), &json!("10.0.0.3")));
+    let second = browser.get("/api/v1/hosts?limit=3&after=10.0.0.3");
+    assert_eq!((addresses(&second), &second["next"]), (vec!["10.0.0.9".to_owned()], &Value::Null));
+    let found = browser.get("/api/v1/hosts?q=10.0.0.2");
+    assert_eq!((addresses(&found), &found["total"]), (vec!["10.0.0.2".to_owned()], &json!(1)));
+    let server = &found["hosts"][0]["servers"][0];
+    assert_eq!((&server["port"], &server["protocol"]), (&json!(22), &json!("tcp")));
+    assert_eq!(browser.get("/api/v1/hosts?netmap=7")["total"], 0);
 }
 
 #[test]

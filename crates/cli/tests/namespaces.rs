@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use serde_json::json;
 use support::programs::find;
-use support::{Finished, Process, SOON, Site, configuration, program, run, wait_for};
+use support::{Finished, Process, SOON, Site, configuration, program, run};
 
 /// What a client is told when the server closes without a word: the cause, and what to do.
 const CAUSE: &str = "it does so when the client's certificate was issued for another address than the one it sees";

@@ -162,6 +162,11 @@ fn prepare(connection: &mut Connection, durable: Durable) -> rusqlite::Result<i6
     connection.busy_timeout(if durable == Durable::Yes { BUSY } else { BUSY_SENSOR })?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", if durable == Durable::Yes { "FULL" } else { "NORMAL" })?;
+    // One that is complete can be opened while others write.
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version != 0 {
+        return Ok(version);
+    }
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {

@@ -66,6 +66,8 @@ pub struct Feed {
     /// The domain; it is put into records that say none.
     netmap: u16,
     duty: Option<Duty>,
+    /// Key and item of the metadata that names the domain: the administrator's name counts, whatever a sensor calls it.
+    domain: Option<(Vec<u8>, Vec<u8>)>,
     /// Writing is allowed until the sensor waits because it is held.
     entered: bool,
     captured: Table,
@@ -123,6 +125,7 @@ impl Feed {
             let mut record = Event::new(350)?;
             record.set("id", u32::from(netmap))?.set("name", domain)?;
             feed.metadata(&record)?;
+            feed.domain = feed.known.iter().next().map(|(key, item)| (key.clone(), item.clone()));
         }
         Ok(feed)
     }
@@ -133,6 +136,7 @@ impl Feed {
             archive,
             netmap: 0,
             duty: None,
+            domain: None,
             entered: false,
             captured: Captured::ALL.table(),
             discarded: 0,
@@ -194,7 +198,8 @@ impl Feed {
     /// # Errors
     /// [`FeedError::Archive`] when the item is none or too long.
     pub fn metadata_item(&mut self, key: &[u8], item: &[u8]) -> Result<(), FeedError> {
-        if self.known.get(key).is_some_and(|known| known == item) {
+        let named = self.domain.as_ref().is_some_and(|(domain, _)| domain == key);
+        if named || self.known.get(key).is_some_and(|known| known == item) {
             return Ok(());
         }
         match stamped(item, self.netmap) {
@@ -367,6 +372,11 @@ impl Feed {
         self.pending.fill(0);
         self.bytes = 0;
         self.since = None;
+        if let Some((key, item)) = self.domain.take() {
+            // It fitted before.
+            let _ = self.metadata_item(&key, &item);
+            self.domain = Some((key, item));
+        }
     }
 
     /// Events that are not committed yet.

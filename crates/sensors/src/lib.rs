@@ -3,6 +3,7 @@
 mod duty;
 pub mod eve;
 pub mod feed;
+mod impact;
 pub mod maps;
 pub mod record;
 pub mod replay;

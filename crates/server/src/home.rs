@@ -15,6 +15,7 @@ const SERVER_KEY: &str = "server/server.key";
 const SERVER_CERTIFICATE: &str = "server/server.crt";
 const DATABASE: &str = "estreamer.db";
 const CONTROL: &str = "control.db";
+const MAP: &str = "map.db";
 const SETTINGS: &str = "settings.toml";
 const FOLDERS: [&str; 5] = ["ca", "server", "archive", "log", "run"];
 
@@ -29,6 +30,8 @@ const SERVER_DAYS: u32 = 3650;
 /// | `server/server.key`, `server/server.crt` | the server's key and certificate |
 /// | `estreamer.db` | the clients (SQLite) |
 /// | `control.db` | event types, pauses, domains, sensors (SQLite, made when first needed): the crate `control` |
+/// | `map.db` | the network map (SQLite, made by the service): the crate `netmap` |
+/// | `admin.password`, `admin.tokens` | hashes of the administrator's password and tokens: the crate `admin` |
 /// | `settings.toml` | [`Settings`] |
 /// | `archive/netmap_N/` | the events |
 /// | `log/`, `run/` | log files; what lives only while the server runs |
@@ -137,6 +140,11 @@ impl Home {
     /// The database of event types, pauses, domains and sensors.
     pub fn control_path(&self) -> PathBuf {
         self.dir.join(CONTROL)
+    }
+
+    /// The network map.
+    pub fn map_path(&self) -> PathBuf {
+        self.dir.join(MAP)
     }
 
     /// The file of the settings.

@@ -7,7 +7,8 @@
 //! | To | use |
 //! |---|---|
 //! | make or open an installation | [`Home`] |
-//! | add, list and remove clients | [`Clients`] |
+//! | add, list, renew and remove clients | [`Clients`] |
+//! | know which certificates end | [`expiry`] |
 //! | run the service, reload it, watch it | [`Server`], [`Handle`] |
 //! | get log lines as an appliance writes them | [`log::Lines`] |
 //!
@@ -43,7 +44,9 @@ mod error;
 pub mod expiry;
 mod feed;
 mod home;
+mod hosts;
 pub mod log;
+mod mapping;
 mod orders;
 mod progress;
 mod pulse;

@@ -1,6 +1,6 @@
 //! What an administrator has set, as all sessions see it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,37 +28,42 @@ pub(crate) struct Orders {
 /// start. While the database cannot be used, what was known stays in force; at first that is everything.
 pub(crate) fn follow(path: PathBuf) -> std::io::Result<watch::Receiver<Orders>> {
     let mut said = false;
-    let mut watch = open(&path, &mut said);
-    let first = watch.as_ref().map_or(Orders { captured: Captured::ALL, pause: None }, orders);
-    if first != (Orders { captured: Captured::ALL, pause: None }) {
-        tell(&Orders { captured: Captured::ALL, pause: None }, &first);
-    }
+    let watch = open(&path, &mut said);
+    let nothing = Orders { captured: Captured::ALL, pause: None };
+    let first = watch.as_ref().map_or_else(|| nothing.clone(), orders);
+    tell(&nothing, &first);
     let (sender, receiver) = watch::channel(first);
-    thread::Builder::new().name("control".into()).spawn(move || {
-        let mut tried = Instant::now();
-        while !sender.is_closed() {
-            thread::sleep(LOOK);
-            if watch.is_none() && tried.elapsed() >= REOPEN {
-                tried = Instant::now();
-                watch = open(&path, &mut said);
-            }
-            let Some(watch) = &mut watch else { continue };
-            watch.refresh();
-            let now = orders(watch);
-            sender.send_if_modified(|before| {
-                let changed = *before != now;
-                if changed {
-                    tell(before, &now);
-                    *before = now.clone();
-                }
-                changed
-            });
-        }
-    })?;
+    // The log of whoever starts the service is this thread's too.
+    let log = tracing::dispatcher::get_default(Clone::clone);
+    let work = move || tracing::dispatcher::with_default(&log, || look(&path, watch, said, &sender));
+    thread::Builder::new().name("control".into()).spawn(work)?;
     Ok(receiver)
 }
 
-fn open(path: &std::path::Path, said: &mut bool) -> Option<Watch> {
+/// Looks until nobody listens.
+fn look(path: &Path, mut watch: Option<Watch>, mut said: bool, sender: &watch::Sender<Orders>) {
+    let mut tried = Instant::now();
+    while !sender.is_closed() {
+        thread::sleep(LOOK);
+        if watch.is_none() && tried.elapsed() >= REOPEN {
+            tried = Instant::now();
+            watch = open(path, &mut said);
+        }
+        let Some(watch) = &mut watch else { continue };
+        watch.refresh();
+        let now = orders(watch);
+        sender.send_if_modified(|before| {
+            let changed = *before != now;
+            if changed {
+                tell(before, &now);
+                *before = now;
+            }
+            changed
+        });
+    }
+}
+
+fn open(path: &Path, said: &mut bool) -> Option<Watch> {
     match Watch::open(path) {
         Ok(watch) => Some(watch),
         Err(error) => {

@@ -21,7 +21,9 @@ use crate::domains::{Domain, Domains};
 use crate::error::{Error, Result};
 use crate::expiry;
 use crate::home::Home;
+use crate::hosts::Hosts;
 use crate::log::{Control, Recent, Speaker, say};
+use crate::mapping::Mappers;
 use crate::orders::{self, Orders};
 use crate::progress::Stats;
 use crate::pulse::{Part, Pulse};
@@ -175,6 +177,7 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let Server { shared, listeners } = self;
         let parent = Speaker::parent();
+        let mappers = shared.mappers();
         let (sender, mut connections) = mpsc::channel(64);
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -218,6 +221,10 @@ impl Server {
                 sessions.len()
             );
             sessions.shutdown().await;
+        }
+        if let Some(mappers) = mappers {
+            // What they have not written they read again.
+            let _ = timeout(SHUTDOWN, tokio::task::spawn_blocking(move || mappers.finish())).await;
         }
     }
 }
@@ -337,6 +344,32 @@ impl Shared {
     pub(crate) fn domain_of(&self, fingerprint: &str) -> Result<Arc<Domain>> {
         let netmap = self.clients.netmap_of(fingerprint)?.unwrap_or(self.started.netmap);
         self.domains.get(netmap)
+    }
+
+    /// What a session of a domain needs to answer host data requests.
+    pub(crate) fn hosts(&self, netmap: u32) -> Hosts {
+        Hosts::new(self.home.map_path(), netmap)
+    }
+
+    /// Starts keeping network maps, if they are wanted.
+    fn mappers(&self) -> Option<Mappers> {
+        if !self.started.network_map {
+            return None;
+        }
+        let (root, map, policy) = (self.home.archive(), self.home.map_path(), self.started.map_policy());
+        let orders = self.orders.clone();
+        let ask = Arc::new(move || {
+            let orders = orders.borrow();
+            let tell = orders.captured.contains(control::EventType::Discovery);
+            netmap::Orders { hold: orders.pause.is_some(), tell }
+        });
+        match Mappers::start(root, map, policy, ask) {
+            Ok(mappers) => Some(mappers),
+            Err(error) => {
+                say!(error, Speaker::parent(), "NetworkMap", "There is no thread for the network map: {error}");
+                None
+            }
+        }
     }
 
     pub(crate) fn tls(&self) -> Arc<ServerConfig> {

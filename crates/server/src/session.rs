@@ -21,6 +21,7 @@ use wire::subscription::Subscription;
 use crate::connection::{close, stopped};
 use crate::domains::Domain;
 use crate::feed::{Chunk, Feed, Note};
+use crate::hosts::{Found, Hosts};
 use crate::log::{Speaker, say};
 use crate::orders::Orders;
 use crate::progress::{Progress, SessionState};
@@ -79,6 +80,7 @@ enum Happened {
     Read(std::io::Result<usize>),
     Wrote(std::io::Result<usize>),
     Filled(Option<Filled>),
+    Hosts(Option<Found>),
     Committed,
     /// An administrator changed what may be sent, or whether anything is.
     Ordered,
@@ -113,6 +115,7 @@ struct Session<'a> {
     asked_until: Instant,
     /// The client has asked for host data.
     asked_hosts: bool,
+    hosts: Hosts,
     /// It has asked for a data type that nobody knows.
     odd_hosts: bool,
 }
@@ -138,6 +141,7 @@ pub(crate) async fn run(
         unflushed: false,
         asked_hosts: false,
         odd_hosts: false,
+        hosts: shared.hosts(domain.netmap),
         source: Source::None,
         chunk: None,
         more: false,
@@ -161,10 +165,11 @@ pub(crate) async fn run(
         input.reserve(1024);
         let happened = tokio::select! {
             stop = stopped(&mut stop) => Happened::Stop(stop),
-            read = reader.read_buf(&mut input), if pending < FLOODED => Happened::Read(read),
+            read = reader.read_buf(&mut input), if pending < FLOODED && !session.hosts.full() => Happened::Read(read),
             wrote = send(&mut writer, session.protocol.output().get(session.sent..).unwrap_or_default()),
                 if pending > 0 || session.unflushed => Happened::Wrote(wrote),
             filled = filled(&mut session.source) => Happened::Filled(filled),
+            found = session.hosts.found() => Happened::Hosts(found),
             changed = session.heads.changed(), if session.waits() => {
                 match changed {
                     Ok(()) => Happened::Committed,
@@ -184,6 +189,10 @@ pub(crate) async fn run(
                 None
             }
             Happened::Filled(filled) => session.filled(filled),
+            Happened::Hosts(found) => {
+                session.answer_hosts(found);
+                None
+            }
             Happened::Committed => {
                 session.more = true;
                 None
@@ -250,6 +259,9 @@ impl Session<'_> {
             && let Some(chunk) = self.chunk.take()
         {
             self.push(chunk);
+        }
+        if self.pending() < HIGH {
+            self.hosts.read(&self.shared.reads);
         }
         if self.more && self.chunk.is_none() && self.retry.is_none() {
             match std::mem::replace(&mut self.source, Source::None) {
@@ -477,7 +489,7 @@ impl Session<'_> {
         );
     }
 
-    /// Answers a host data request. There is no network map here, so no host is found.
+    /// Takes a host data request.
     fn hosts(&mut self, request: &HostRequest, length: usize) {
         let (first, last) = request.ends();
         let HostRequest { data_type, flags, .. } = *request;
@@ -490,17 +502,31 @@ impl Session<'_> {
                 "Host data type {data_type} is not known: the newest (block {newest}) is sent"
             );
         }
-        let words = format!(
-            "Got HOST_DATA_REQUEST length {length}: data type {data_type}, flags {flags}, {first} to {last}: no such host"
-        );
+        let words =
+            format!("Got HOST_DATA_REQUEST length {length}: data type {data_type}, flags {flags}, {first} to {last}");
         // A client may ask for one host after the other: the log says so once.
         if std::mem::replace(&mut self.asked_hosts, true) {
             say!(debug, self.speaker, "sfestreamer", "{words}");
         } else {
             say!(info, self.speaker, "sfestreamer", "{words}");
         }
+        self.hosts.ask(*request);
+    }
+
+    /// Sends hosts that were found.
+    fn answer_hosts(&mut self, found: Option<Found>) {
+        let Some(answer) = self.hosts.answer(found) else { return };
+        if let Some(error) = &answer.error {
+            say!(error, self.speaker, "sfestreamer", "The network map cannot be read: {error}");
+        }
         self.begin_output();
-        self.protocol.end_hosts(request);
+        for host in &answer.hosts {
+            self.protocol.push_host(&answer.request, host);
+        }
+        if let Some(hosts) = answer.end {
+            self.protocol.end_hosts(&answer.request);
+            say!(debug, self.speaker, "sfestreamer", "Queued the answer to a host data request: {hosts} hosts");
+        }
     }
 
     fn wrote(&mut self, bytes: usize) {

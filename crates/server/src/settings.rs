@@ -76,6 +76,22 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 # password"); [] switches it off. Needs a restart.
 # admin_listen = ["127.0.0.1:8443", "[::1]:8443"]
 
+# Whether a network map of hosts is kept. It answers host data requests, gives intrusion events their impact, and tells what
+# is new by discovery events. Needs a restart, as the other settings of the map do.
+# network_map = true
+
+# Networks whose addresses become hosts: address and prefix length each. [] means none, ["0.0.0.0/0", "::/0"] all.
+# monitored_networks = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10"]
+
+# Hosts a network map has at most: 1 to 10000000.
+# host_limit = 50000
+
+# What happens to a host beyond: "drop" leaves it out, "replace" forgets the one that was not seen for the longest time.
+# host_limit_reached = "drop"
+
+# Seconds after which hosts, servers and client applications that are not seen any more are forgotten: 60 to 315360000.
+# host_timeout_seconds = 604800
+
 # Validity of new client certificates in days: 1 to 36525; they never outlive the authority.
 # client_certificate_days = 3650
 
@@ -121,6 +137,16 @@ pub struct Settings {
     pub log_level: LevelSetting,
     /// Addresses of the administration page; none switches it off.
     pub admin_listen: Vec<SocketAddr>,
+    /// Whether a network map is kept.
+    pub network_map: bool,
+    /// Networks whose addresses become hosts.
+    pub monitored_networks: Vec<String>,
+    /// Hosts a network map has at most.
+    pub host_limit: u32,
+    /// What happens to a host beyond.
+    pub host_limit_reached: netmap::AtLimit,
+    /// Seconds after which hosts that are not seen any more are forgotten.
+    pub host_timeout_seconds: u32,
     /// Validity of new client certificates in days.
     pub client_certificate_days: u32,
     /// Kind of new clients' keys.
@@ -203,6 +229,11 @@ impl Default for Settings {
                 SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 8443)),
                 SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 8443)),
             ],
+            network_map: true,
+            monitored_networks: netmap::INSIDE.map(str::to_owned).to_vec(),
+            host_limit: 50_000,
+            host_limit_reached: netmap::AtLimit::Drop,
+            host_timeout_seconds: netmap::WEEK,
             client_certificate_days: 3650,
             client_keys: KeySetting::Rsa2048,
         }
@@ -248,6 +279,7 @@ impl Settings {
             ("handshake_seconds", self.handshake_seconds, 600),
             ("request_seconds", self.request_seconds, 3600),
             ("stall_seconds", self.stall_seconds, 86_400),
+            ("host_limit", self.host_limit, 10_000_000),
             ("client_certificate_days", self.client_certificate_days, pki::authority::MAX_DAYS),
         ] {
             if value == 0 || value > most {
@@ -256,6 +288,13 @@ impl Settings {
         }
         if self.keep_days > MAX_KEEP_DAYS {
             return wrong(format!("keep_days = {} is out of range; give 0 to {MAX_KEEP_DAYS}", self.keep_days));
+        }
+        if !(60..=315_360_000).contains(&self.host_timeout_seconds) {
+            let seconds = self.host_timeout_seconds;
+            return wrong(format!("host_timeout_seconds = {seconds} is out of range; give 60 to 315360000"));
+        }
+        if let Err(problem) = netmap::Networks::parse(&self.monitored_networks) {
+            return wrong(format!("monitored_networks: {problem}"));
         }
         // The record header has 15 bits for it (record type word: bits 16 to 30).
         if self.netmap > 0x7fff {
@@ -276,6 +315,17 @@ impl Settings {
         Target::parse(&self.log_file, home).unwrap_or(Target::StandardError)
     }
 
+    /// What the network map is to have.
+    pub fn map_policy(&self) -> netmap::Policy {
+        netmap::Policy {
+            // They were checked when the settings were read.
+            monitored: netmap::Networks::parse(&self.monitored_networks).unwrap_or_default(),
+            host_limit: self.host_limit,
+            at_limit: self.host_limit_reached,
+            timeout: self.host_timeout_seconds,
+        }
+    }
+
     /// The keys that differ from `new` and count only after a restart.
     pub(crate) fn restart_needed(&self, new: &Settings) -> Vec<&'static str> {
         let changed = [
@@ -285,6 +335,11 @@ impl Settings {
             ("log_file", self.log_file != new.log_file),
             ("log_format", self.log_format != new.log_format),
             ("log_facility", self.log_facility != new.log_facility),
+            ("network_map", self.network_map != new.network_map),
+            ("monitored_networks", self.monitored_networks != new.monitored_networks),
+            ("host_limit", self.host_limit != new.host_limit),
+            ("host_limit_reached", self.host_limit_reached != new.host_limit_reached),
+            ("host_timeout_seconds", self.host_timeout_seconds != new.host_timeout_seconds),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }
@@ -332,7 +387,7 @@ mod tests {
             .filter_map(|l| l.strip_prefix("# ").filter(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))))
             .map(|l| format!("{l}\n"))
             .collect();
-        assert_eq!(live.lines().count(), 19);
+        assert_eq!(live.lines().count(), 24);
         assert_eq!(Settings::parse(&live, "x").unwrap(), Settings::default());
     }
 
@@ -346,6 +401,9 @@ mod tests {
             ("keep_alive_seconds = -1", &["line 1: keep_alive_seconds", "-1"]),
             ("listen = []", &["listen = []"]),
             ("listen = [\"8302\"]", &["line 1: listen", "socket address"]),
+            ("monitored_networks = [\"10.0.0.0/33\"]", &["s.toml: monitored_networks: \"10.0.0.0/33\"", "10.0.0.0/8"]),
+            ("host_timeout_seconds = 3", &["60 to 315360000"]),
+            ("host_limit_reached = \"panic\"", &["line 1: host_limit_reached", "replace"]),
             ("netmap = 40000", &["0 to 32767"]),
             ("log_file = \"\"", &["log_file: it is empty"]),
             ("log_file = \"syslog://a:b\"", &["s.toml: log_file: \"a:b\" is no HOST:PORT"]),

@@ -35,7 +35,7 @@ pub(crate) struct Disk {
 }
 
 pub(crate) fn disk(app: &App) -> std::io::Result<Disk> {
-    let found = rustix::fs::statvfs(&app.home.archive())?;
+    let found = rustix::fs::statvfs(app.home.archive())?;
     let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
     Ok(Disk { free: bytes(found.f_bavail), total: bytes(found.f_blocks) })
 }

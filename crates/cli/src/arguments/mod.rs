@@ -2,6 +2,7 @@
 
 mod clients;
 mod control;
+mod hosts;
 mod operations;
 mod publish;
 mod service;
@@ -9,6 +10,7 @@ mod store;
 
 pub(crate) use clients::*;
 pub(crate) use control::*;
+pub(crate) use hosts::*;
 pub(crate) use operations::*;
 pub(crate) use publish::*;
 pub(crate) use service::*;
@@ -57,6 +59,9 @@ pub(crate) enum Command {
     /// Password and tokens of the administration page and API; the server's certificate
     #[command(subcommand)]
     Admin(Admin),
+    /// List the hosts of a server's network map
+    #[command(after_help = HOSTS_HELP)]
+    Hosts(ListHosts),
     /// Feed a server's archive
     #[command(subcommand)]
     Sensor(Sensor),

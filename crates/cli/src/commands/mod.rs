@@ -13,6 +13,7 @@ mod demo;
 mod domain;
 mod domains;
 mod events;
+mod hosts;
 mod init;
 mod manage;
 mod manage_status;
@@ -48,6 +49,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Manage(manage) => manage::run(&manage),
         Command::Clients(clients) => clients::run(&clients),
         Command::Admin(admin) => admin::run(&admin),
+        Command::Hosts(hosts) => hosts::run(&hosts),
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),
         Command::Tokens(tokens) => tokens::run(&tokens),

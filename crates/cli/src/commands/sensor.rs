@@ -39,6 +39,7 @@ fn unified2(arguments: &Unified2) -> Result<Exit, Failure> {
     settings.maps = arguments.maps.clone();
     let place = domain::of_sensor(&home, &arguments.place)?;
     settings.registry = Some(place.registry(&home));
+    settings.map = Some(home.map_path());
     let mut sensor = SnortSensor::open(&settings, &home.archive(), place.netmap)?;
     let stop = stop_flag()?;
     ready(&format!("Following {}", arguments.spool.display()));
@@ -64,6 +65,7 @@ fn eve(arguments: &Eve) -> Result<Exit, Failure> {
     settings.registry = Some(place.registry(&home));
     settings.socket = arguments.socket;
     settings.identity.domain = place.name;
+    settings.map = Some(home.map_path());
     settings.identity.zone.clone_from(&arguments.zone);
     settings.bounds.flows = usize::try_from(arguments.flows).unwrap_or(usize::MAX);
     settings.bounds.age = arguments.flow_age;

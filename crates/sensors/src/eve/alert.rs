@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::feed::FeedError;
+use crate::impact;
 
 use super::Output;
 use super::connection::{reference, url};
@@ -121,7 +122,6 @@ impl Mapper {
         event.set("sourceIpAddress", ends.source)?.set("destinationIpAddress", ends.destination)?;
         event.set("sourcePortOrIcmpType", ends.source_port)?;
         event.set("destinationPortOrIcmpType", ends.destination_port)?.set("ipProtocolId", ends.protocol)?;
-        // Impact says what an attack means for a host of the network map: there is none, so it stays 0.
         event.set("blocked", u8::from(finding.blocked))?;
         event.set("policyUuid", self.policy.intrusion)?.set("accessControlPolicyUuid", self.policy.access)?;
         event.set("securityZoneIngressUuid", self.policy.zone)?;
@@ -156,7 +156,24 @@ impl Mapper {
             event.set("userId", known.user.unwrap_or(0))?;
             self.flows.put(flow, known);
         }
+        let alert = match &mut self.judge {
+            Some(judge) => {
+                let attack = netmap::Attack {
+                    source: ends.source,
+                    destination: ends.destination,
+                    ports: (ends.source_port, ends.destination_port),
+                    protocol: ends.protocol,
+                    dropped: finding.blocked,
+                    red: text_at(line, "alert.metadata.impact_flag.0").is_some_and(|flag| flag == "red"),
+                };
+                impact::assess(judge, &attack, finding.message, &mut event)?
+            }
+            None => None,
+        };
         out.event(event);
+        if let Some(alert) = alert {
+            out.event(alert);
+        }
         Ok(id)
     }
 

@@ -1,6 +1,7 @@
 //! From a line to records: no files, no clock, no archive.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use serde_json::Value;
 use wire::event::Event;
@@ -11,6 +12,7 @@ use super::flows::{Bounds, Flows, Pending};
 use super::header::Header;
 use super::mapping::{Mapping, text_at};
 use super::names::Names;
+use super::sighted::Sighted;
 use super::tally::{BAD, Tally};
 use super::text::{clip, uuid};
 use super::{EveError, Output};
@@ -65,6 +67,9 @@ pub struct Mapper {
     events: u32,
     /// Time of the newest line.
     newest: u32,
+    /// The network map, where there is one.
+    pub(super) judge: Option<netmap::Judge>,
+    pub(super) sighted: Option<Sighted>,
 }
 
 impl Mapper {
@@ -110,7 +115,16 @@ impl Mapper {
             tally,
             events,
             newest: 0,
+            judge: None,
+            sighted: None,
         })
+    }
+
+    /// Lets it judge intrusion events by a network map, and tell the map what no record can say.
+    pub(super) fn use_map(&mut self, map: &Path) {
+        let Identity { netmap, device_id, .. } = self.identity;
+        self.judge = Some(netmap::Judge::new(map, netmap));
+        self.sighted = Some(Sighted::new(map, netmap, device_id));
     }
 
     /// What became of the lines so far.
@@ -215,6 +229,9 @@ impl Mapper {
             Err(reason) => return Ok(Some(reason)),
         };
         self.newest = self.newest.max(header.time.second);
+        if let Some(sighted) = &mut self.sighted {
+            sighted.line(event_type, &line, &header, self.mapping);
+        }
         let before = out.events().len();
         let fate = match event_type {
             "alert" => self.alert(&line, &header, now, out)?,

@@ -37,6 +37,7 @@ mod mapping;
 mod names;
 mod place;
 mod sensor;
+mod sighted;
 mod socket;
 mod spool;
 mod store;

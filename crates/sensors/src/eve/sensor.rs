@@ -50,6 +50,8 @@ pub struct Settings {
     pub report_every: Duration,
     /// Where the sensor is known; without it all is captured, and nobody can hold it.
     pub registry: Option<Registry>,
+    /// The network map, by which intrusion events get their impact. It need not be there.
+    pub map: Option<PathBuf>,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
             grace: Duration::from_secs(2),
             report_every: Duration::from_secs(300),
             registry: None,
+            map: None,
         }
     }
 
@@ -137,6 +140,9 @@ impl EveSensor {
         let (store, known) = with_room(|| pause(&never, RETRY), |_| {}, || Store::open(&path, position.commit))?;
         let waiting = known.flows.len();
         let mut mapper = Mapper::resume(identity.clone(), settings.bounds, known.flows, known.users, position.events)?;
+        if let Some(map) = &settings.map {
+            mapper.use_map(map);
+        }
         let input = open(settings, position.place.as_ref(), &state.join(format!("{name}.spool")))?;
         let mut out = Output::default();
         mapper.introduce(&mut out)?;
@@ -355,6 +361,9 @@ impl EveSensor {
             Input::Gzip(gzip) => Some(gzip.place()),
             Input::Socket(socket) => Some(socket.place()),
         };
+        if let Some(sighted) = &mut self.mapper.sighted {
+            sighted.commit();
+        }
         let flows = self.mapper.flows.has_changes() || !self.mapper.new_users.is_empty();
         if self.feed.due_at().is_none() && !flows && place == self.position.place {
             return Ok(());

@@ -28,6 +28,7 @@ use thiserror::Error;
 
 use crate::duty::{About, Registry};
 use crate::feed::{Counters, Feed, FeedError, Limits, pause};
+use crate::impact;
 use crate::maps::{MapError, MapFiles, RuleMaps};
 use crate::unified2::{Item, Notice, Position, PositionError, Record, Spool, SpoolError, kind};
 use names::Names;
@@ -62,6 +63,8 @@ pub struct Settings {
     pub maps_every: Duration,
     /// Where the sensor is known; without it all is captured, and nobody can hold it.
     pub registry: Option<Registry>,
+    /// The network map, by which intrusion events get their impact. It need not be there.
+    pub map: Option<PathBuf>,
 }
 
 impl Settings {
@@ -75,6 +78,7 @@ impl Settings {
             device_name: device_name.into(),
             maps_every: Duration::from_secs(5),
             registry: None,
+            map: None,
         }
     }
 
@@ -127,6 +131,7 @@ pub struct SnortSensor {
     spool: Spool,
     feed: Feed,
     names: Names,
+    judge: Option<netmap::Judge>,
     device: u32,
     totals: Totals,
     /// The position the feed was given last.
@@ -169,6 +174,7 @@ impl SnortSensor {
             spool,
             feed,
             names,
+            judge: settings.map.as_ref().map(|map| netmap::Judge::new(map, netmap)),
             device: settings.device_id,
             totals: Totals::default(),
             position,
@@ -282,7 +288,18 @@ impl SnortSensor {
             Record::Event(event) => {
                 self.names.event(event, &mut self.feed)?;
                 self.feed.saw(event.event_second);
-                self.feed.event(&records::event(self.device, event)?)?;
+                let mut record = records::event(self.device, event)?;
+                let alert = match &mut self.judge {
+                    Some(judge) => {
+                        let message = self.names.message(event);
+                        impact::assess(judge, &records::attack(event), &message, &mut record)?
+                    }
+                    None => None,
+                };
+                self.feed.event(&record)?;
+                if let Some(alert) = alert {
+                    self.feed.event(&alert)?;
+                }
                 self.totals.events += 1;
                 if event.snort3.is_some() {
                     self.lost.part(event.record_type, "policy numbers and action");

@@ -94,13 +94,22 @@ impl Names {
         Ok(true)
     }
 
-    /// Record 66. The number a user sees is the rule's own.
-    fn rule(&self, (gid, sid): (u32, u32), revision: u32) -> Result<Event, FeedError> {
-        let message = match self.maps.message(gid, sid) {
+    /// The message of an event's rule.
+    pub(super) fn message(&self, event: &unified2::Event) -> String {
+        self.text((event.generator_id, event.signature_id), event.signature_revision)
+    }
+
+    fn text(&self, (gid, sid): (u32, u32), revision: u32) -> String {
+        match self.maps.message(gid, sid) {
             Some(rule) => text(&rule.message).to_owned(),
             // What Snort itself prints for a rule without a text.
             None => format!("Snort Alert [{gid}:{sid}:{revision}]"),
-        };
+        }
+    }
+
+    /// Record 66. The number a user sees is the rule's own.
+    fn rule(&self, (gid, sid): (u32, u32), revision: u32) -> Result<Event, FeedError> {
+        let message = self.text((gid, sid), revision);
         let (g, s, r) = (gid.to_be_bytes(), sid.to_be_bytes(), revision.to_be_bytes());
         let mut record = Event::new(66)?;
         record

@@ -37,6 +37,18 @@ pub(super) fn event(device: u32, event: &unified2::Event) -> Result<Event, FeedE
     Ok(record)
 }
 
+/// What an event says for the network map to judge. Snort itself marks no rule red; other programs that write unified2 may.
+pub(super) fn attack(event: &unified2::Event) -> netmap::Attack {
+    netmap::Attack {
+        source: event.ip_source,
+        destination: event.ip_destination,
+        ports: (event.sport_itype, event.dport_icode),
+        protocol: event.protocol,
+        dropped: event.blocked == 1,
+        red: event.impact_flag & netmap::RED != 0,
+    }
+}
+
 /// Record 2 of a packet.
 pub(super) fn packet(device: u32, packet: &unified2::Packet<'_>) -> Result<Event, FeedError> {
     let mut record = Event::new(2)?;
