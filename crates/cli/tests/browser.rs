@@ -155,6 +155,7 @@ fn from_login_to_logout() {
     let mut client = scene.site.start("client", &stays);
     scene.browser.says("[data-session]", "streaming");
     see_sensors(&scene);
+    see_hosts(&scene);
     scene.pictures();
     scene.quiet();
     pause_and_resume(&scene);
@@ -316,6 +317,22 @@ fn see_sensors(scene: &Scene) {
     let rate = || browser.text(".tile .value").replace(',', "").parse::<f64>().unwrap_or(0.0);
     wait_for("a rate of events", || (rate() > 0.0).then_some(()));
     assert_eq!(browser.text(".chart-none"), "");
+}
+
+/// The network map has the hosts of the simulated enterprise; one is looked up.
+fn see_hosts(scene: &Scene) {
+    let browser = &scene.browser;
+    scene.visit("hosts");
+    browser.says("main .pages", " host");
+    let address = browser.text("[data-host] .link");
+    browser.fill("#host-search", &address);
+    browser.says("main .pages", " host");
+    browser.click(&format!("[data-host='{address}'] .link"));
+    browser.says("dialog", "First seen");
+    browser.click("dialog .buttons button");
+    browser.gone("dialog");
+    browser.fill("#host-search", "nobody has such a name");
+    browser.says("main", "No host matches");
 }
 
 fn pause_and_resume(scene: &Scene) {

@@ -20,7 +20,7 @@ function details(host) {
     host.addresses.length > 1 && ['Addresses', list(host.addresses, a => a)],
     ['MAC addresses', list(host.macs, mac => h('code', null, mac))],
     ['Operating system', host.os ?? 'not known'],
-    host.hops != null && ['Hops', number(host.hops)],
+    host.hops > 0 && ['Hops', number(host.hops)],
     ['Servers', list(host.servers, s => `${s.port}/${s.protocol} ${software(s)}`)],
     ['Client applications', list(host.clients, software)],
     ['Users', list(host.users, u => u)],

@@ -103,6 +103,7 @@ export function open() {
       text(diskWords, `${bytes(space.free)} of the disk's ${bytes(space.total)} are free (${Math.round(used * 100)} % in use)`);
     }
     const limits = [kept?.days && `older than ${count(kept.days, 'day')}`, kept?.bytes && `beyond ${bytes(kept.bytes)}`].filter(Boolean);
+    if (kept?.free) limits.push(`that leave less than ${bytes(kept.free)} of the disk free`);
     text(retention, limits.length ? `Events ${limits.join(' or ')} are deleted by themselves, the oldest first.` : 'Nothing is deleted by itself. Set limits in settings.toml if the disk is not to fill up.');
   }
 
