@@ -30,7 +30,7 @@ function details(host) {
 }
 
 export function open() {
-  const hosts = table('Hosts', [['Host', ''], ['Operating system', 'w-ml'], ['Servers', 'w-xl'], ['Clients', 'w-ml'], ['Users', 'w-m'], ['Last seen', 'w-l']]);
+  const hosts = table('Hosts', [['Host', ''], ['Operating system', 'w-15'], ['Servers', 'w-21'], ['Clients', 'w-15'], ['Users', 'w-12'], ['Last seen', 'w-l']]);
   const search = h('input', {type: 'search', id: 'host-search', placeholder: 'Address, name, MAC, user …', 'aria-label': 'Find hosts', oninput: () => {
     clearTimeout(typing);
     typing = setTimeout(() => begin(), 300);
