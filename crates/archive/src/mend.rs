@@ -102,6 +102,8 @@ pub fn repair(root: &Path, netmap: u32, cut: bool, told: &mut dyn FnMut(Mended))
         map = Map::open(&dir, netmap)?;
     }
     let mut walker = Walker::default();
+    // A new segment is begun once: one that is not better than the old one would not get better by another.
+    let mut begun = false;
     let mut next = 0;
     while let Some(start) = map.starts.get(next).copied() {
         next += 1;
@@ -110,8 +112,10 @@ pub fn repair(root: &Path, netmap: u32, cut: bool, told: &mut dyn FnMut(Mended))
         if let Looked::Walked(_, walked) = &looked
             && walked.checked.newest
             && (walked.cuts() && cut || walked.lacks() && !walked.cuts())
+            && !begun
             && let Some(before) = before
         {
+            begun = true;
             told(Mended::Began { start: archive.begin_segment(REPAIR)?.second });
             // Others may have appended to it up to now.
             map = Map::open(&dir, netmap)?;
@@ -131,7 +135,8 @@ pub fn repair(root: &Path, netmap: u32, cut: bool, told: &mut dyn FnMut(Mended))
 /// Repairs a segment.
 fn mend(dir: &Path, segment: &Segment, walked: Walked, cut: bool, told: &mut dyn FnMut(Mended)) -> Result<()> {
     let cuts = walked.cuts();
-    let replace = cuts && cut || walked.lacks() && !cuts;
+    // The newest is left alone, since others append to it.
+    let replace = !walked.checked.newest && (cuts && cut || walked.lacks() && !cuts);
     if replace {
         match flock(&segment.file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
@@ -202,11 +207,13 @@ impl<'a> Replacement<'a> {
         self.out.extend_from_slice(&header.encode());
         let (mut kept, mut cut, mut missing) = (Vec::new(), 0, 0);
         let copied = walked.lacking.0.len() + walked.lacking.1.len();
-        if copied > 0 {
-            self.snapshot(&walked.lacking.0, &walked.lacking.1)?;
-        }
-        let mut first = true;
+        // A gap before all that is here is marked first: the copy has the numbers behind it.
+        let (mut first, mut copy) = (true, copied > 0);
         for piece in &walked.pieces {
+            if copy && matches!(piece, Piece::Keep { .. }) {
+                copy = false;
+                self.snapshot(&walked.lacking.0, &walked.lacking.1)?;
+            }
             match *piece {
                 Piece::Keep { from, to } => self.copy(from, to)?,
                 Piece::Cut { from, to, missing: (least, next), second } => {
@@ -221,6 +228,9 @@ impl<'a> Replacement<'a> {
                 }
             }
             first = false;
+        }
+        if copy {
+            self.snapshot(&walked.lacking.0, &walked.lacking.1)?;
         }
         self.flush(0)?;
         disk::sync(&self.file, &self.path)?;

@@ -218,38 +218,43 @@ impl Walker {
         }
     }
 
-    fn positions(
-        &mut self,
-        header: &BatchHeader,
-        mut body: &[u8],
-        mut copied: Option<&mut Table>,
-    ) -> Option<&'static str> {
+    /// Takes the positions of a batch, all or, if it is not as it should be, none.
+    fn positions(&mut self, header: &BatchHeader, mut body: &[u8], copied: Option<&mut Table>) -> Option<&'static str> {
+        let mut found = Vec::new();
         for _ in 0..header.items {
             let Some((source, rest)) = split_field(body) else { return Some("a position's source is cut off") };
             let Some((position, rest)) = split_field(rest) else { return Some("a position is cut off") };
-            copied.as_mut().map(|copied| copied.remove(source));
-            self.positions.insert(source.to_vec(), position.to_vec());
+            found.push((source, position));
             body = rest;
         }
-        (!body.is_empty()).then_some("there is more than its positions")
+        if !body.is_empty() {
+            return Some("there is more than its positions");
+        }
+        take(&found, &mut self.positions, copied);
+        None
     }
 
+    /// Takes the sticky items of a batch, all or, if it is not as it should be, none.
     fn sticky(
         &mut self,
         header: &BatchHeader,
         mut items: &[u8],
         mut keys: &[u8],
-        mut copied: Option<&mut Table>,
+        copied: Option<&mut Table>,
     ) -> Option<&'static str> {
+        let mut found = Vec::new();
         for _ in 0..header.items {
             let (Some((item, more)), Some((key, more_keys))) = (split_item(items), split_field(keys)) else {
                 return Some("its keys are not those of its items");
             };
-            copied.as_mut().map(|copied| copied.remove(key));
-            self.sticky.insert(key.to_vec(), item.to_vec());
+            found.push((key, item));
             (items, keys) = (more, more_keys);
         }
-        (!keys.is_empty()).then_some("there are more keys than items")
+        if !keys.is_empty() {
+            return Some("there are more keys than items");
+        }
+        take(&found, &mut self.sticky, copied);
+        None
     }
 
     /// Tells of a hole at the end, and of numbers that should have been before it.
@@ -273,6 +278,14 @@ impl Walker {
             None => return,
         }
         self.expected = Some(to);
+    }
+}
+
+/// Adds entries to what is known; what is in a copy is lacking no more.
+fn take(found: &[(&[u8], &[u8])], known: &mut Table, mut copied: Option<&mut Table>) {
+    for (key, value) in found {
+        copied.as_mut().map(|copied| copied.remove(*key));
+        known.insert(key.to_vec(), value.to_vec());
     }
 }
 

@@ -54,9 +54,15 @@ fn one(head: &[u8], segment: &[u8]) {
 
     archive::repair(root, NETMAP, true, &mut |_| {}).expect("nobody is in the way");
     assert_eq!(read(root, most + 16384), written, "a repair loses no event that could be read");
-    // What was written wrongly, with right checksums, is nothing a repair could know better.
-    let wrong = |what: &What| what.severity() > Severity::Note && !matches!(what, What::Malformed(_) | What::Backwards);
-    let left: Vec<_> = examine(root).into_iter().filter(|finding| wrong(&finding.what)).collect();
+    // What was written wrongly, with right checksums, is nothing a repair could know better; nor what copies of it lack.
+    let findings = examine(root);
+    let written_so = |what: &What| matches!(what, What::Malformed(_) | What::Backwards);
+    let odd = findings.iter().any(|finding| written_so(&finding.what));
+    let wrong = |what: &What| {
+        let excused = written_so(what) || odd && matches!(what, What::Snapshot(_));
+        what.severity() > Severity::Note && !excused
+    };
+    let left: Vec<_> = findings.iter().filter(|finding| wrong(&finding.what)).collect();
     assert!(left.is_empty(), "after a repair there is {left:?}");
 }
 
