@@ -127,7 +127,7 @@ function showBanners() {
   attribute(frame.state, 'data-kind', kind);
   const list = [];
   if (error) list.push({id: 'offline', error});
-  if (state?.paused) list.push({id: 'paused', paused: state.paused});
+  if (state?.paused) list.push({id: 'paused', paused: state.paused, now: state.now});
   keyed(banners, list, item => item.id, item => item.id === 'offline' ? offlineBanner() : pausedBanner());
   show(banners, list.length > 0);
 }
@@ -147,8 +147,8 @@ function pausedBanner() {
     await poll();
   })}, icon('resume'), 'Resume');
   const node = h('div', {class: 'banner warn', id: 'banner-paused'}, icon('pause'), words, resume);
-  return {node, update({paused}) {
-    const since = span(Date.now() / 1000 - paused.since);
+  return {node, update({paused, now}) {
+    const since = span(now - paused.since);
     fill(words, `${paused.reason} ${since}`, () => [h('strong', null, `Paused: ${paused.reason || 'no reason given'}`), ` for ${since}. Sensors hold what they have and clients stay connected; nothing is lost, and nothing comes until you resume.`]);
   }};
 }

@@ -29,6 +29,8 @@ export class RateChart {
   now = null;
   /** The same on average over the time shown. */
   mean = null;
+  /** How many seconds ago the first event shown was; 0 if there is none. */
+  age = 0;
   #minutes;
   #plot = null;
   #hidden = new Set();
@@ -70,6 +72,8 @@ export class RateChart {
     const steps = rates.series[0]?.values.length ?? 0;
     const sums = Array.from({length: steps}, (_, i) => rates.series.reduce((sum, s) => sum + (s.values[i] ?? 0), 0));
     this.now = sums.at(-1) ?? 0;
+    const first = sums.findIndex(n => n > 0);
+    this.age = first < 0 ? 0 : (steps - first) * rates.step_seconds;
     this.mean = steps ? sums.reduce((a, b) => a + b, 0) / steps : 0;
     this.#fine = rates;
     this.#fit();

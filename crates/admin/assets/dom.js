@@ -20,13 +20,13 @@ function add(node, children) {
   }
 }
 
-/** An icon of icons.svg. It says nothing by itself: the button around it has the words. */
+/** An icon of index.html. It says nothing by itself: the button around it has the words. */
 export function icon(name) {
   const svg = document.createElementNS('http://www.w3.org/2000/svg', 'svg');
   svg.setAttribute('class', 'icon');
   svg.setAttribute('aria-hidden', 'true');
   const use = document.createElementNS('http://www.w3.org/2000/svg', 'use');
-  use.setAttribute('href', `/icons.svg#${name}`);
+  use.setAttribute('href', `#i-${name}`);
   svg.append(use);
   return svg;
 }

@@ -78,6 +78,9 @@ export function dialog({title, content, after, action, danger, run, failed}) {
       const done = await run();
       if (!done) return node.close();
       const close = h('button', {type: 'button', onclick: () => node.close()}, 'Done');
+      // The dialog has its name from the heading.
+      const words = done.querySelector('h2');
+      if (words) words.id = heading.id;
       form.replaceChildren(done, h('div', {class: 'buttons'}, close));
       (form.querySelector('a.primary') ?? close).focus();
     } catch (e) {
@@ -119,8 +122,16 @@ export function command(line) {
       message('It is selected; copy it with the keyboard.');
     }
   });
-  const code = h('code', {tabindex: 0}, line);
+  // Words stay in one piece, the hyphens of options included.
+  const code = h('code', {tabindex: 0}, line.split(' ').map((word, i) => [i > 0 && ' ', h('span', null, word)]));
   return h('div', {class: 'command'}, code, copy);
+}
+
+/** The command that tries a client's file, for the address this page came from and the port clients connect to. */
+export function trial(state, file, password) {
+  const port = state?.listen[0]?.split(':').at(-1) ?? '8302';
+  const options = [port !== '8302' && `--port ${port}`, `--pkcs12 ${file}`, password && '--password PASSWORD', '-s all --extended'];
+  return command(['estreamer ssl-test', location.hostname, ...options.filter(Boolean)].join(' '));
 }
 
 /** What a view says when there is nothing to show. */

@@ -7,11 +7,12 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use control::{Control, EventType};
+use serde_json::Value;
 use support::browser::Browser;
 use support::{Process, Site, wait_for};
 
 const PASSWORD: &str = "a horse, a battery and a staple";
+const NEW_PASSWORD: &str = "another horse, and a fence";
 const FILE_PASSWORD: &str = "trees and rivers";
 const CLIENT: &str = "127.0.0.1";
 const VIEWS: [&str; 8] = ["overview", "events", "clients", "sessions", "sensors", "hosts", "log", "settings"];
@@ -57,25 +58,24 @@ impl Scene {
 
     /// Pictures of every view as a desktop and a phone show it, light and dark.
     fn pictures(&self) {
-        for (device, size, phone) in [("desktop", (1440, 900), false), ("phone", (390, 844), true)] {
-            for scheme in ["light", "dark"] {
-                self.browser.show_as((1440, 900), false, scheme);
-                for view in VIEWS {
-                    // On a phone the links are in a menu, so the view is opened before.
-                    self.browser.show_as((1440, 900), false, scheme);
-                    self.visit(view);
-                    self.browser.show_as(size, phone, scheme);
-                    self.picture(&format!("{view}-{device}-{scheme}"));
-                    self.fits(view);
-                }
-            }
-        }
-        // The narrowest phone.
+        // Nothing in front of what is to be seen.
+        self.browser.run("document.querySelectorAll('.message button').forEach(button => button.click())", &[]);
         for view in VIEWS {
+            // On a phone the links are in a menu, so a view is opened before.
             self.browser.show_as((1440, 900), false, "light");
             self.visit(view);
-            self.browser.show_as((360, 740), true, "light");
-            self.fits(view);
+            for (device, size, phone) in [("desktop", (1440, 900), false), ("phone", (390, 844), true)] {
+                for scheme in ["light", "dark"] {
+                    self.browser.show_as(size, phone, scheme);
+                    self.fits(view);
+                    self.picture(&format!("{view}-{device}-{scheme}"));
+                }
+            }
+            // The narrowest phone, and a small window, where tables have little room.
+            for (size, phone) in [((360, 740), true), ((1000, 700), false)] {
+                self.browser.show_as(size, phone, "light");
+                self.fits(view);
+            }
         }
         self.browser.show_as((1440, 900), false, "light");
     }
@@ -89,10 +89,12 @@ impl Scene {
         println!("{}", path.display());
     }
 
-    /// Nothing is wider than the window.
+    /// Nothing is wider than the window, once it has its size.
     fn fits(&self, view: &str) {
-        let script = "const root = document.documentElement; return Math.max(0, root.scrollWidth - root.clientWidth)";
-        assert_eq!(self.browser.run(script, &[]), 0, "{view} scrolls sideways");
+        let script = "const root = document.documentElement; return root.scrollWidth <= root.clientWidth";
+        wait_for(&format!("{view} without scrolling sideways"), || {
+            (self.browser.run(script, &[]) == true).then_some(())
+        });
     }
 
     /// Nothing was asked for elsewhere since the last call, and the console has no complaint but for answers the page was
@@ -108,16 +110,19 @@ impl Scene {
             assert!(entry.as_str().unwrap().starts_with(&self.origin), "{entry}");
         }
         for (level, text) in self.browser.console() {
-            let expected = text.contains("/api/v1/session - Failed to load resource") && text.contains("401")
-                || text.contains("/api/v1/clients - Failed to load resource") && text.contains("422");
+            let expected = [("session", 401), ("clients", 422), ("password", 403)].iter().any(|(path, status)| {
+                text.contains(&format!("/api/v1/{path} - Failed to load resource"))
+                    && text.contains(&status.to_string())
+            });
             assert!(expected || !["SEVERE", "WARNING"].contains(&level.as_str()), "{level}: {text}");
         }
     }
 
     /// Whether `estreamer events list` has a mark at this type.
     fn captured(&self, key: &str) -> bool {
-        let captured = Control::open(&self.site.path("home/control.db")).unwrap().captured().unwrap();
-        captured.contains(EventType::from_key(key).unwrap())
+        let list = self.site.run(&["events", "list", "--home", &self.site.home(), "--json"]).success();
+        let list: Vec<Value> = serde_json::from_str(&list).unwrap();
+        list.iter().find(|row| row["type"] == key).unwrap()["checked"].as_bool().unwrap()
     }
 }
 
@@ -143,11 +148,19 @@ fn from_login_to_logout() {
 
     let port = scene.server.address.port().to_string();
     let arguments = scene.client_arguments(&port, &pkcs12);
-    let mut client = scene.site.start("client", &[&arguments[..], &["-f", "events.txt"]].concat());
+    let stays = [&arguments[..], &["-f", "events.txt"]].concat();
+    let mut client = scene.site.start("client", &stays);
     see_session(&scene);
+    end_session(&scene, &mut client);
+    let mut client = scene.site.start("client", &stays);
+    scene.browser.says("[data-session]", "streaming");
+    see_sensors(&scene);
+    see_hosts(&scene);
     scene.pictures();
     scene.quiet();
     pause_and_resume(&scene);
+    renew(&scene);
+    change_password(&scene);
 
     delete_client(&scene, &mut client);
     let refused = scene.site.run(&[&arguments[..], &["--count", "1"]].concat());
@@ -157,6 +170,7 @@ fn from_login_to_logout() {
     log_out(&scene);
     scene.quiet();
     lose_the_server(&mut scene);
+    guess(&scene);
 }
 
 fn log_in(scene: &Scene) {
@@ -259,6 +273,68 @@ fn see_session(scene: &Scene) {
     browser.says(&format!("[data-client='{CLIENT}'] td.w-s"), "1");
 }
 
+/// A session is ended without deleting its client.
+fn end_session(scene: &Scene, client: &mut Process) {
+    let browser = &scene.browser;
+    scene.visit("sessions");
+    browser.click(&format!("[data-client='{CLIENT}'] .end"));
+    browser.says("dialog", "The client is not deleted");
+    browser.click("dialog .danger");
+    browser.gone("dialog");
+    wait_for("the end of the client's process", || (!client.running()).then_some(()));
+    browser.says("main", "Nobody is connected");
+}
+
+/// The simulator is there as a sensor, can be paused, and what it brought is in the chart. A name is never markup.
+fn see_sensors(scene: &Scene) {
+    let (browser, home) = (&scene.browser, scene.site.home());
+    let (name, lines) = ("<img src=x onerror=alert(1)>", scene.site.path("eve.json"));
+    fs::write(&lines, "").unwrap();
+    let eve = ["sensor", "eve", "--home", &home, "--device", "9", "--name", name, "--once", lines.to_str().unwrap()];
+    scene.site.run(&eve).success();
+    scene.visit("sensors");
+    browser.says("main", name);
+    browser.says("main", "stopped");
+    browser.gone("main img");
+
+    let row = "[data-sensor]:has(.badge.good)";
+    browser.says(row, "simulator");
+    let id = browser.run("return document.querySelector(arguments[0]).dataset.sensor", &[row.into()]);
+    let row = format!("[data-sensor='{}']", id.as_str().unwrap());
+    browser.click(&format!("{row} .pause"));
+    browser.says(&format!("{row} .badge"), "paused");
+    browser.click(&format!("{row} .pause"));
+    browser.says(&format!("{row} .badge"), "running");
+
+    // The other one ended, so it can be taken off the list.
+    browser.click("[data-sensor] .delete:not([hidden])");
+    browser.says("dialog", "It is taken off this list.");
+    browser.click("dialog .danger");
+    browser.gone("dialog");
+    wait_for("the list without it", || (!browser.text("main").contains("onerror")).then_some(()));
+
+    scene.visit("overview");
+    let rate = || browser.text(".tile .value").replace(',', "").parse::<f64>().unwrap_or(0.0);
+    wait_for("a rate of events", || (rate() > 0.0).then_some(()));
+    assert_eq!(browser.text(".chart-none"), "");
+}
+
+/// The network map has the hosts of the simulated enterprise; one is looked up.
+fn see_hosts(scene: &Scene) {
+    let browser = &scene.browser;
+    scene.visit("hosts");
+    browser.says("main .pages", " host");
+    let address = browser.text("[data-host] .link");
+    browser.fill("#host-search", &address);
+    browser.says("main .pages", " host");
+    browser.click(&format!("[data-host='{address}'] .link"));
+    browser.says("dialog", "First seen");
+    browser.click("dialog .buttons button");
+    browser.gone("dialog");
+    browser.fill("#host-search", "nobody has such a name");
+    browser.says("main", "No host matches");
+}
+
 fn pause_and_resume(scene: &Scene) {
     let browser = &scene.browser;
     scene.visit("settings");
@@ -267,8 +343,43 @@ fn pause_and_resume(scene: &Scene) {
     browser.says("#banner-paused", "a test of the page");
     scene.picture("paused-desktop-light");
     browser.says(".state", "Paused");
+    browser.says("main", "All sensors hold.");
+    scene.visit("sessions");
+    browser.says("main .badge", "paused");
     browser.click("#resume");
     browser.gone("#banner-paused");
+    browser.says(".state", "Live");
+    browser.says("main .badge", "streaming");
+}
+
+/// The client gets a new certificate; the one in use stays good.
+fn renew(scene: &Scene) {
+    let browser = &scene.browser;
+    scene.visit("clients");
+    browser.click(&format!("[data-client='{CLIENT}'] .renew"));
+    browser.says("dialog", "nothing is interrupted");
+    browser.click("dialog [type=submit]");
+    browser.says("dialog", "has a new certificate");
+    browser.click("dialog .buttons button");
+    browser.gone("dialog");
+    browser.says(&format!("[data-client='{CLIENT}']"), "the new file is not used yet");
+}
+
+fn change_password(scene: &Scene) {
+    let browser = &scene.browser;
+    let change = |old: &str, new: &str, again: &str| {
+        for (name, text) in [("old", old), ("new", new), ("again", again)] {
+            browser.fill(&format!("main [name={name}]"), text);
+        }
+        browser.click("#change-password");
+    };
+    scene.visit("settings");
+    change(PASSWORD, NEW_PASSWORD, "a slip");
+    browser.says("main [role=alert]", "The two new passwords differ.");
+    change("a guess", NEW_PASSWORD, NEW_PASSWORD);
+    browser.says("main [role=alert]", "The password is wrong.");
+    change(PASSWORD, NEW_PASSWORD, NEW_PASSWORD);
+    browser.says("#messages", "The password has been changed.");
     browser.says(".state", "Live");
 }
 
@@ -298,13 +409,32 @@ fn log_out(scene: &Scene) {
     assert_eq!(browser.run(status, &[]), true);
 }
 
-/// A server that is gone is told, and so is that it is back; the login ended with it.
+/// A server that is gone is told; when it is back the page goes on by itself, with a new login.
 fn lose_the_server(scene: &mut Scene) {
-    scene.browser.fill(".login input[type=password]", PASSWORD);
-    scene.browser.click(".login [type=submit]");
-    scene.browser.says(".state", "Live");
+    let browser = &scene.browser;
+    browser.fill(".login input[type=password]", NEW_PASSWORD);
+    browser.click(".login [type=submit]");
+    browser.says(".state", "Live");
+    let port = scene.server.address.port();
     scene.server.process.kill();
-    scene.browser.says("#banner-offline", "does not answer");
-    scene.browser.says(".state", "No connection");
+    browser.says("#banner-offline", "does not answer");
+    browser.says(".state", "No connection");
     scene.picture("offline-desktop-light");
+    let admin = scene.origin.trim_start_matches("https://").to_owned();
+    scene.server = scene.site.serve_at(port, &["--admin", &admin]);
+    scene.browser.says(".login", "Your login has ended.");
+}
+
+/// Who guesses has to wait.
+fn guess(scene: &Scene) {
+    let browser = &scene.browser;
+    wait_for("an end of guessing", || {
+        browser.fill(".login input[type=password]", "a guess");
+        browser.click(".login [type=submit]");
+        browser.element(".login [type=submit]:not([aria-busy])");
+        browser.text(".login [role=alert]").contains("oo many").then_some(())
+    });
+    browser.fill(".login input[type=password]", NEW_PASSWORD);
+    browser.click(".login [type=submit]");
+    browser.says(".login [role=alert]", "oo many");
 }

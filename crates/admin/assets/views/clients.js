@@ -3,7 +3,7 @@
 import * as api from '../api.js';
 import {attribute, fill, h, icon, iconButton, keyed, panel, show, table, text} from '../dom.js';
 import {count, date, full, number, setTime, timeNode} from '../format.js';
-import {badge, command, dialog, empty, facts, field, message} from '../ui.js';
+import {badge, command, dialog, empty, facts, field, message, trial} from '../ui.js';
 
 export const title = 'Clients';
 
@@ -20,16 +20,16 @@ function passwordField() {
 }
 
 /** What is shown when there is a new file to download. */
-function offer({client, download}, words) {
+function offer({client, download}, words, password, state) {
   return h('div', null,
     h('h2', null, words),
     h('p', null, 'This file has the key and the certificate the client shows, and the authority it must trust. Bring it there on a safe way: whoever has it can read the events from that address.'),
     h('p', null, h('a', {class: 'button primary', id: 'download-new', href: download, download: `${client.name}.pkcs12`}, icon('download'), `Download ${client.name}.pkcs12`)),
     h('p', {class: 'note'}, 'On the client, to try it:'),
-    command(`estreamer ssl-test ${location.hostname} --pkcs12 ${client.name}.pkcs12 -s all --extended`));
+    trial(state, `${client.name}.pkcs12`, password));
 }
 
-function create(domains, refresh) {
+function create(domains, {refresh, overview}) {
   const host = h('input', {type: 'text', name: 'host', required: true, maxlength: 253, autocomplete: 'off', autocapitalize: 'none', spellcheck: 'false'});
   const password = passwordField();
   const netmap = domains.length > 1 && h('select', {name: 'netmap'}, domains.map(d => h('option', {value: d.netmap}, d.name)));
@@ -56,7 +56,7 @@ function create(domains, refresh) {
         accept_unresolved: accept.checked || undefined,
       });
       refresh();
-      return offer(made, `${made.client.name} may connect now`);
+      return offer(made, `${made.client.name} may connect now`, password.value(), overview());
     },
     failed(error) {
       if (error.code === 'unresolved' || (error.status === 422 && /resolv/i.test(error.message))) show(anyway, true);
@@ -64,7 +64,7 @@ function create(domains, refresh) {
   });
 }
 
-function renew(client, refresh) {
+function renew(client, {refresh, overview}) {
   const password = passwordField();
   dialog({
     title: `Renew the certificate of ${client.name}?`,
@@ -73,7 +73,7 @@ function renew(client, refresh) {
     async run() {
       const made = await api.post(`clients/${api.part(client.name)}/renew`, {password: password.value()});
       refresh();
-      return offer(made, `${client.name} has a new certificate`);
+      return offer(made, `${client.name} has a new certificate`, password.value(), overview());
     },
   });
 }
@@ -118,13 +118,13 @@ export function expiry(days) {
   return null;
 }
 
-export function open({refresh}) {
+export function open(context) {
   let domains = [];
   const clients = table('eStreamer clients', [['Host', ''], ['Domain', 'w-l domain'], ['Created', 'w-m'], ['Valid until', 'w-date'], ['Sessions', 'n w-s'], ['', 'actions w-m']]);
   const filter = h('input', {type: 'search', placeholder: 'Find a host', 'aria-label': 'Find a host', oninput: () => sift()});
   const none = h('div', {class: 'place'});
   const noMatch = h('p', {class: 'empty', hidden: true}, 'No client has such a name.');
-  const add = h('button', {type: 'button', class: 'primary', id: 'create-client', onclick: () => create(domains, refresh)}, icon('add'), 'Create Client');
+  const add = h('button', {type: 'button', class: 'primary', id: 'create-client', onclick: () => create(domains, context)}, icon('add'), 'Create Client');
   const node = panel('eStreamer Clients', h('div', {class: 'aside'}, filter, add),
     h('p', {class: 'muted'}, 'The hosts that may request events. Each connects with the file it is given here, from its own address.'),
     clients.node, none, noMatch);
@@ -149,8 +149,8 @@ export function open({refresh}) {
     cells[2].append(until, ' ', expires);
     const save = h('a', {class: 'icon-button download'}, icon('download'));
     const actions = h('div', {class: 'icons'}, save,
-      iconButton('renew', `Renew the certificate of ${name}`, () => renew(client, refresh), {class: 'icon-button renew'}),
-      iconButton('delete', `Delete ${name}`, () => remove(client, refresh), {class: 'icon-button delete'}));
+      iconButton('renew', `Renew the certificate of ${name}`, () => renew(client, context), {class: 'icon-button renew'}),
+      iconButton('delete', `Delete ${name}`, () => remove(client, context.refresh), {class: 'icon-button delete'}));
     const renewed = h('span', {class: 'note'});
     return {node: clients.row({'data-client': name}, [host, renewed], ...cells, actions), update(row) {
       client = row;

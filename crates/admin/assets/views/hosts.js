@@ -20,7 +20,7 @@ function details(host) {
     host.addresses.length > 1 && ['Addresses', list(host.addresses, a => a)],
     ['MAC addresses', list(host.macs, mac => h('code', null, mac))],
     ['Operating system', host.os ?? 'not known'],
-    host.hops != null && ['Hops', number(host.hops)],
+    host.hops > 0 && ['Hops', number(host.hops)],
     ['Servers', list(host.servers, s => `${s.port}/${s.protocol} ${software(s)}`)],
     ['Client applications', list(host.clients, software)],
     ['Users', list(host.users, u => u)],
@@ -30,7 +30,7 @@ function details(host) {
 }
 
 export function open() {
-  const hosts = table('Hosts', [['Host', ''], ['Operating system', 'w-ml'], ['Servers', 'w-xl'], ['Clients', 'w-ml'], ['Users', 'w-m'], ['Last seen', 'w-l']]);
+  const hosts = table('Hosts', [['Host', ''], ['Operating system', 'w-15'], ['Servers', 'w-21'], ['Clients', 'w-15'], ['Users', 'w-12'], ['Last seen', 'w-l']]);
   const search = h('input', {type: 'search', id: 'host-search', placeholder: 'Address, name, MAC, user …', 'aria-label': 'Find hosts', oninput: () => {
     clearTimeout(typing);
     typing = setTimeout(() => begin(), 300);

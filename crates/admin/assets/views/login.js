@@ -30,7 +30,7 @@ export function show(page, words, done) {
   // Password managers want a name.
   h('input', {type: 'text', name: 'username', autocomplete: 'username', value: 'administrator', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', readonly: true}),
   field('Password', password), error.node, submit,
-  h('details', null, h('summary', null, 'Forgotten?'), h('p', null, 'On the machine of the server, as its user:'), command('estreamer admin password')));
+  h('details', null, h('summary', null, 'Forgotten?'), h('p', null, 'On the machine of the server, as its user:'), command('estreamer admin password --home HOME')));
   page.replaceChildren(h('main', {class: 'login-page'}, form));
   password.focus();
 }

@@ -4,7 +4,7 @@ import * as api from '../api.js';
 import {RateChart} from '../chart.js';
 import {fill, h, icon, keyed, panel, show, table, text} from '../dom.js';
 import {bytes, count, date, full, lag, number, rate, setTime, span, timeNode} from '../format.js';
-import {command, complain, empty} from '../ui.js';
+import {command, complain, empty, trial} from '../ui.js';
 import {stateBadge} from './sensors.js';
 import {position} from './sessions.js';
 
@@ -23,7 +23,10 @@ export function open() {
   const warnings = h('ul', {class: 'warnings', 'aria-label': 'Warnings'});
   const tiles = {rate: tile('Events'), sessions: tile('Sessions', '#/sessions'), sensors: tile('Sensors', '#/sensors'), archive: tile('Archive')};
 
-  const minutes = h('select', {'aria-label': 'Time shown', onchange: () => chart.load().catch(complain)},
+  const minutes = h('select', {'aria-label': 'Time shown', onchange: () => {
+    fresh = false;
+    chart.load().catch(complain);
+  }},
     [[15, '15 minutes'], [60, '1 hour'], [360, '6 hours'], [1440, '24 hours']].map(([n, words]) => h('option', {value: n}, words)));
   minutes.value = '60';
   const chart = new RateChart(() => minutes.value);
@@ -47,6 +50,9 @@ export function open() {
       panel('Sessions', h('a', {href: '#/sessions'}, 'All'), sessions.node, noSessions),
       panel('Sensors', h('a', {href: '#/sensors'}, 'All'), sensors.node, noSensors)),
     panel('Archive', null, archive.node, diskLine, retention));
+
+  /** Whether nobody has chosen the time shown, and it was not chosen before. */
+  let fresh = true;
 
   function sessionRow(session) {
     const where = h('time');
@@ -97,6 +103,7 @@ export function open() {
       text(diskWords, `${bytes(space.free)} of the disk's ${bytes(space.total)} are free (${Math.round(used * 100)} % in use)`);
     }
     const limits = [kept?.days && `older than ${count(kept.days, 'day')}`, kept?.bytes && `beyond ${bytes(kept.bytes)}`].filter(Boolean);
+    if (kept?.free) limits.push(`that leave less than ${bytes(kept.free)} of the disk free`);
     text(retention, limits.length ? `Events ${limits.join(' or ')} are deleted by themselves, the oldest first.` : 'Nothing is deleted by itself. Set limits in settings.toml if the disk is not to fill up.');
   }
 
@@ -109,10 +116,16 @@ export function open() {
       keyed(warnings, state.warnings, w => w, w => ({node: h('li', null, icon('warning'), h('span', null, w))}));
       show(warnings, state.warnings.length > 0);
       const [open, all, kept] = await Promise.all([api.get('sessions'), api.get('sensors'), api.get('archive'), chart.load()]);
+      // What began a moment ago would be a line at the edge of an hour.
+      if (fresh && chart.age > 0 && chart.age < 600) {
+        minutes.value = '15';
+        await chart.load();
+      }
+      fresh = false;
 
       text(tiles.rate.value, rate(chart.now));
       text(tiles.rate.unit, 'per second');
-      text(tiles.rate.note, state.paused ? 'held by the pause' : `${rate(chart.mean)} on average of ${minutes.selectedOptions[0].text}`);
+      text(tiles.rate.note, state.paused ? 'held by the pause' : `average of ${minutes.selectedOptions[0].text}: ${rate(chart.mean)}`);
       text(tiles.sessions.value, number(state.open));
       text(tiles.sessions.unit, 'open');
       text(tiles.sessions.note, `${number(state.accepted)} accepted, ${number(state.refused)} refused`);
@@ -126,7 +139,7 @@ export function open() {
       const byLag = [...open.sessions].sort((a, b) => (b.lag_seconds ?? 0) - (a.lag_seconds ?? 0)).slice(0, 6);
       keyed(sessions.body, byLag, s => s.number, sessionRow);
       show(sessions.node, byLag.length > 0);
-      fill(noSessions, byLag.length > 0, () => byLag.length ? null : empty('Nobody is connected', 'Create a client, give its file to your collector or SIEM, and let it connect. To try it from here:', command('estreamer ssl-test localhost --pkcs12 CLIENT.pkcs12 -s all --extended')));
+      fill(noSessions, byLag.length > 0, () => byLag.length ? null : empty('Nobody is connected', 'Create a client, give its file to your collector or SIEM, and let it connect. To try it there:', trial(state, 'HOST.pkcs12')));
       keyed(sensors.body, all.sensors.slice(0, 6), s => s.id, sensorRow);
       show(sensors.node, all.sensors.length > 0);
       fill(noSensors, all.sensors.length > 0, () => all.sensors.length ? null : empty('No sensor has reported', 'Events come from Snort, Suricata or, to try it, from the simulator:', command('estreamer sensor simulate --home HOME --rate 100')));

@@ -57,7 +57,7 @@ export function open({refresh}) {
       message(isPaused(row) ? `${row.name} is paused.` : `${row.name} goes on.`);
       refresh();
     })});
-    const drop = iconButton('delete', 'Forget', () => forget(sensor, refresh));
+    const drop = iconButton('delete', 'Forget', () => forget(sensor, refresh), {class: 'icon-button delete'});
     function update(s) {
       sensor = s;
       text(name, s.name);

@@ -3,7 +3,7 @@
 import * as api from '../api.js';
 import {attribute, fill, h, iconButton, keyed, panel, show, table, text} from '../dom.js';
 import {brief, bytes, full, lag, number, rate, setTime, span, utc} from '../format.js';
-import {badge, command, dialog, empty, message} from '../ui.js';
+import {badge, dialog, empty, message, trial} from '../ui.js';
 
 export const title = 'Sessions';
 
@@ -48,7 +48,21 @@ export function open({refresh}) {
   sessions.node.classList.add('two-lines');
   sessions.body.remove();
   const none = h('div', {class: 'place'});
-  const node = panel('Open sessions', null, sessions.node, none);
+  const filter = h('input', {type: 'search', placeholder: 'Client or address', 'aria-label': 'Find a session', oninput: () => sift()});
+  const noMatch = h('p', {class: 'empty', hidden: true}, 'No session is of such a client or address.');
+  const node = panel('Open sessions', filter, sessions.node, none, noMatch);
+
+  function sift() {
+    const wanted = filter.value.trim().toLowerCase();
+    let shown = 0;
+    for (const body of sessions.node.tBodies) {
+      const fits = `${body.dataset.client} ${body.dataset.peer}`.toLowerCase().includes(wanted);
+      show(body, fits);
+      shown += fits;
+    }
+    show(noMatch, wanted !== '' && shown === 0);
+  }
+
 
   function make({number: id, peer}) {
     let session;
@@ -67,7 +81,7 @@ export function open({refresh}) {
       h('div', {class: 'icons'}, iconButton('end', `End session ${id}`, () => end(session, refresh), {class: 'icon-button end'})));
     const below = h('tr', {role: 'row', class: 'below'}, h('td', {role: 'cell', class: 'text', colspan: 8}, words));
     // Both rows of a session belong together, so they are a body of their own.
-    const body = h('tbody', {role: 'rowgroup', 'data-session': id}, main, below);
+    const body = h('tbody', {role: 'rowgroup', 'data-session': id, 'data-peer': peer}, main, below);
     return {node: body, update(s) {
       session = s;
       body.dataset.client = s.client ?? '';
@@ -96,7 +110,9 @@ export function open({refresh}) {
       const {sessions: list} = await api.get('sessions');
       keyed(sessions.node, list, s => s.number, make);
       show(sessions.node, list.length > 0);
-      fill(none, list.length > 0, () => list.length ? null : empty('Nobody is connected', 'A client shows up here as soon as it connects. Create one under Clients, download its file and try it on that host:', command(`estreamer ssl-test ${location.hostname} --pkcs12 HOST.pkcs12 -s all --extended`)));
+      show(filter, list.length > 8 || filter.value !== '');
+      sift();
+      fill(none, list.length > 0, () => list.length ? null : empty('Nobody is connected', 'A client shows up here as soon as it connects. Create one under Clients, download its file and try it on that host:', trial(state, 'HOST.pkcs12')));
     },
   };
 }

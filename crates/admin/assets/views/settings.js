@@ -1,7 +1,7 @@
 // What concerns the administrator and the whole server.
 
 import * as api from '../api.js';
-import {fill, h, icon, panel, show} from '../dom.js';
+import {fill, h, icon, panel, show, text} from '../dom.js';
 import {full, span, timeNode} from '../format.js';
 import {badge, busy, command, facts, field, message, problem} from '../ui.js';
 import {expiry} from './clients.js';
@@ -19,20 +19,29 @@ function pausePanel(refresh) {
       await refresh();
     });
   }}, field('Reason', reason, 'Shown to everybody who looks, and in the log.'), h('div', {class: 'buttons'}, pause));
-  const paused = h('p', {hidden: true}, 'The server is paused. Resume it with the button at the top of the page.');
+  const progress = h('p', {role: 'status'});
+  const paused = h('div', {class: 'empty', hidden: true}, progress,
+    h('p', {class: 'note'}, 'For example:'), command('tar -C HOME -cf backup.tar archive sensors'),
+    h('p', {class: 'note'}, 'Then resume with the button at the top of the page.'));
   const node = panel('Pause for a backup', null,
     h('p', {class: 'muted'}, 'Holds the stream while the home is copied: nothing is written to the archive and nothing is sent. Sensors keep their place, clients stay connected, and all goes on where it was.'),
     form, paused);
-  return {node, update(state) {
+  return {node, async update(state) {
     show(form, !state.paused);
     show(paused, state.paused);
+    if (!state.paused) return;
+    // A copy is good only when nobody writes any more.
+    const {sensors} = await api.get('sensors');
+    const writing = sensors.filter(s => s.state === 'running' || s.state === 'waiting').map(s => s.name);
+    text(progress, writing.length ? `Wait: ${writing.join(', ')} may still write.` : 'All sensors hold. Now nothing in archive/ and sensors/ changes, and both can be copied.');
   }};
 }
 
 function passwordPanel() {
-  const [old, fresh, again] = ['current-password', 'new-password', 'new-password'].map(autocomplete => h('input', {type: 'password', autocomplete, required: true}));
+  const [old, fresh, again] = [['old', 'current-password'], ['new', 'new-password'], ['again', 'new-password']]
+    .map(([name, autocomplete]) => h('input', {type: 'password', name, autocomplete, required: true}));
   const error = problem();
-  const save = h('button', {type: 'submit'}, 'Change password');
+  const save = h('button', {type: 'submit', id: 'change-password'}, 'Change password');
   const form = h('form', {onsubmit: event => {
     event.preventDefault();
     error.show(null);
@@ -52,7 +61,7 @@ function passwordPanel() {
     });
   }},
   h('input', {type: 'text', name: 'username', autocomplete: 'username', value: 'administrator', class: 'unseen', tabindex: -1, 'aria-hidden': 'true', readonly: true}),
-  field('Present password', old), field('New password', fresh), field('New password again', again), error.node, h('div', {class: 'buttons'}, save));
+  field('Present password', old), field('New password', fresh, 'At least 10 characters.'), field('New password again', again), error.node, h('div', {class: 'buttons'}, save));
   return panel('Password', null, form);
 }
 
@@ -67,13 +76,13 @@ export function open({refresh}) {
       panel('Certificates of the server', null, certificates),
       panel('For programs', null,
         h('p', null, 'All this page does is done through an API that is open to your programs too: ', h('a', {href: '/api/v1/openapi.yaml', target: '_blank', rel: 'noopener'}, 'its OpenAPI file'), '. Programs log in with a token of their own:'),
-        command('estreamer admin tokens add NAME'),
+        command('estreamer admin tokens add --home HOME NAME'),
         h('p', {class: 'note'}, 'The chart is drawn by uPlot, © Leon Sorokin, ', h('a', {href: '/vendor/uPlot.LICENSE.txt', target: '_blank', rel: 'noopener'}, 'MIT license'), '.'))));
   const names = {authority: 'Certificate authority', server: 'Service and this page'};
   return {
     node,
-    update(state) {
-      pause.update(state);
+    async update(state) {
+      await pause.update(state);
       fill(about, `${state.version} ${state.started} ${state.hostname} ${Math.floor(state.now / 60)}`, () => facts(
         ['Server', state.hostname],
         ['Version', state.version],
