@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use archive::{Archive, Batch, Options};
 use thiserror::Error;
@@ -63,6 +63,8 @@ pub struct Feed {
     /// Events in the batch by record type.
     pending: Vec<u64>,
     counters: Arc<Counters>,
+    /// The batch has a position, by which everybody can tell whose it is.
+    signed: bool,
     decoder: Decoder,
     scratch: Vec<u8>,
 }
@@ -90,6 +92,7 @@ impl Feed {
             since: None,
             pending: vec![0; TYPES],
             counters: Arc::new(Counters::default()),
+            signed: false,
             decoder: Decoder::new(),
             scratch: Vec::new(),
         }
@@ -186,6 +189,7 @@ impl Feed {
     /// [`FeedError::Archive`] when it is longer.
     pub fn position(&mut self, position: &[u8]) -> Result<(), FeedError> {
         self.batch.set_position(&self.source, position)?;
+        self.signed = true;
         self.added(0);
         Ok(())
     }
@@ -196,6 +200,7 @@ impl Feed {
     /// As for [`position`](Self::position).
     pub fn position_of(&mut self, name: &[u8], position: &[u8]) -> Result<(), FeedError> {
         self.batch.set_position(name, position)?;
+        self.signed = true;
         self.added(0);
         Ok(())
     }
@@ -203,6 +208,7 @@ impl Feed {
     /// Forgets everything that is not committed, for a sensor that has told its source so.
     pub fn discard(&mut self) {
         self.batch.clear();
+        self.signed = false;
         self.known.clear();
         self.pending.fill(0);
         self.bytes = 0;
@@ -236,6 +242,7 @@ impl Feed {
             self.since = None;
             return Ok(());
         }
+        self.sign()?;
         let mut waited = None;
         let commit = loop {
             match self.archive.commit(&mut self.batch) {
@@ -263,8 +270,20 @@ impl Feed {
             tracing::info!(seconds = since.elapsed().as_secs(), "The archive has room again; the sensor goes on.");
         }
         self.counters.add(commit.bytes, &mut self.pending);
+        self.signed = false;
         self.bytes = 0;
         self.since = None;
+        Ok(())
+    }
+
+    /// Gives the batch a position of its own if it has none: readers tell by it whose events these are. It must differ from
+    /// the last one, or it is not written.
+    fn sign(&mut self) -> Result<(), FeedError> {
+        if !std::mem::replace(&mut self.signed, true) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let name = [&self.source[..], b"/commit"].concat();
+            self.batch.set_position(&name, &now.as_nanos().to_be_bytes())?;
+        }
         Ok(())
     }
 

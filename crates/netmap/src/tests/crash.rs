@@ -50,7 +50,7 @@ fn content(stand: &Stand) -> Vec<(IpAddr, crate::Host)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// X1, X2, X3
     #[test]
