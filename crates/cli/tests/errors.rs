@@ -191,7 +191,8 @@ fn arguments_help_and_completions() {
         &["completions"],
     ] {
         let help = run(&[command, &["--help"]].concat()).success();
-        let example = format!("Example:\n  estreamer {} ", command.join(" "));
+        // One example or several.
+        let example = format!(":\n  estreamer {} ", command.join(" "));
         assert!(help.contains(&example), "{command:?}: {help}");
     }
     for shell in ["bash", "zsh", "fish"] {

@@ -86,7 +86,7 @@ fn a_real_file_becomes_a_map() {
     wait_for("a map that stands still", || {
         std::thread::sleep(Duration::from_millis(1500));
         let now = records(&site).len();
-        (std::mem::replace(&mut before, now) == now && now > 3000).then_some(())
+        (std::mem::replace(&mut before, now) == now && now > 2160).then_some(())
     });
     let all = hosts(&site, &[]);
     let sum = |key: &str| all.iter().map(|host| host[key].as_array().unwrap().len()).sum::<usize>();

@@ -78,7 +78,8 @@ impl Control {
     }
 
     /// Pauses the whole service, as a management center does for a backup: sensors write nothing and keep what they
-    /// have, sessions stay open and get no events. A second pause changes the reason only.
+    /// have, sessions stay open and get no events. A second pause changes the reason only. A sensor counts as held when it
+    /// says so after this.
     ///
     /// # Errors
     /// [`Error::BadName`] for an unusable reason, [`Error::Database`].
@@ -91,6 +92,7 @@ impl Control {
                  ON CONFLICT (one) DO UPDATE SET reason = excluded.reason",
                 params![reason, now()],
             )?;
+            c.execute("UPDATE sensors SET holding = 0", [])?;
             c.query_row("SELECT reason, since FROM pause", [], read_pause)
         })
     }

@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The version of the tables, kept in SQLite's `user_version`.
 const VERSION: i64 = 1;
 
-/// How long a change of another process is waited for.
+/// How long a change of another process is waited for: by an administrator, and by those who have other things to do.
 const BUSY: Duration = Duration::from_secs(5);
+const BUSY_SENSOR: Duration = Duration::from_secs(1);
 
 const TABLES: &str = "
     CREATE TABLE unchecked (event_type TEXT PRIMARY KEY) STRICT;
@@ -158,9 +159,14 @@ impl Database {
 }
 
 fn prepare(connection: &mut Connection, durable: Durable) -> rusqlite::Result<i64> {
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(if durable == Durable::Yes { BUSY } else { BUSY_SENSOR })?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", if durable == Durable::Yes { "FULL" } else { "NORMAL" })?;
+    // One that is complete can be opened while others write.
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version != 0 {
+        return Ok(version);
+    }
     let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let version: i64 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {

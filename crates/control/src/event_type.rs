@@ -132,10 +132,60 @@ impl Captured {
         EventType::of(record_type).is_none_or(|t| self.contains(t))
     }
 
+    /// The set as a number: bit n is the type n of [`EventType::ALL`].
+    pub fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// The set with these [`bits`](Self::bits); others say nothing.
+    pub fn from_bits(bits: u16) -> Captured {
+        Captured(bits & Captured::ALL.0)
+    }
+
+    /// Which record types pass, for whoever asks for each event.
+    pub fn table(self) -> Table {
+        let mut table = Table { captured: self, off: [0; TABLE / 64] };
+        for record in layout::records().iter().filter(|record| !self.allows(record.record_type)) {
+            let (word, bit) = (usize::from(record.record_type) / 64, record.record_type % 64);
+            if let Some(word) = table.off.get_mut(word) {
+                *word |= 1 << bit;
+            }
+        }
+        table
+    }
+
     /// The set with or without a type.
     #[must_use]
     pub fn with(self, event_type: EventType, on: bool) -> Captured {
         Captured(if on { self.0 | event_type.bit() } else { self.0 & !event_type.bit() })
+    }
+}
+
+/// Record types in a [`Table`]; the highest known one is below.
+const TABLE: usize = 1024;
+
+/// A [`Captured`] by record type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    captured: Captured,
+    /// A bit for each record type that does not pass.
+    off: [u64; TABLE / 64],
+}
+
+impl Table {
+    /// What it was made of.
+    pub fn captured(&self) -> Captured {
+        self.captured
+    }
+
+    /// Whether all records pass.
+    pub fn all(&self) -> bool {
+        self.captured == Captured::ALL
+    }
+
+    /// Whether records of a type pass, as [`Captured::allows`] says.
+    pub fn allows(&self, record_type: u16) -> bool {
+        self.off.get(usize::from(record_type) / 64).is_none_or(|word| word >> (record_type % 64) & 1 == 0)
     }
 }
 
@@ -167,6 +217,12 @@ mod tests {
             assert_eq!(without.with(event_type, true), Captured::ALL);
         }
         assert_eq!(EventType::from_key("Intrusion"), None);
-        assert!(Captured::ALL.with(EventType::Discovery, false).allows(66));
+        let captured = Captured::ALL.with(EventType::Discovery, false).with(EventType::Packets, false);
+        assert!(captured.allows(66));
+        assert_eq!(Captured::from_bits(captured.bits()), captured);
+        assert_eq!(Captured::from_bits(u16::MAX), Captured::ALL);
+        let table = captured.table();
+        assert!((0..=u16::MAX).all(|t| table.allows(t) == captured.allows(t)));
+        assert!(!table.all() && !table.allows(2) && Captured::ALL.table().all());
     }
 }

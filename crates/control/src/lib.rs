@@ -35,7 +35,7 @@ mod watch;
 
 pub use administrator::{Control, Domain, Pause};
 pub use database::{Error, Result};
-pub use event_type::{Captured, EventType};
+pub use event_type::{Captured, EventType, Table};
 pub use post::{Beat, Orders, Post};
 pub use rates::{RATE_SECONDS, Rates};
 pub use sensors::{Sensor, SensorState, SensorStatus};

@@ -20,6 +20,7 @@ pub struct Post {
     version: Option<i64>,
     failed: bool,
     orders: Orders,
+    active: bool,
     beaten: Instant,
 }
 
@@ -75,7 +76,7 @@ impl Post {
         let id = database.change(|c| about.register(c))?;
         let orders = database.run(|c| read_orders(c, id))?;
         let now = Instant::now();
-        Ok(Post { database, about, id, looked: now, version: None, failed: false, orders, beaten: now })
+        Ok(Post { database, about, id, looked: now, version: None, failed: false, orders, active: false, beaten: now })
     }
 
     /// What counts, read again if the last look is a tenth of a second ago. While the file cannot be read, what was
@@ -98,7 +99,14 @@ impl Post {
         &self.orders
     }
 
-    /// Reports how it goes. Whether it is held is reported as it last was in [`orders`](Self::orders).
+    /// Says whether the sensor may still write at this moment, which it may for a while after it was told to hold. Only
+    /// one that is not active is reported as held; at first none is.
+    pub fn set_active(&mut self, active: bool) {
+        self.active = active;
+    }
+
+    /// Reports how it goes. It is reported as held when it last was in [`orders`](Self::orders) and is not
+    /// [active](Self::set_active).
     ///
     /// # Errors
     /// [`Error::Database`](crate::Error::Database); a sensor goes on and adds the numbers to its next report.
@@ -106,7 +114,7 @@ impl Post {
         let events: u64 = beat.events.iter().map(|(_, n)| *n).sum();
         let seconds = self.beaten.elapsed().as_secs_f64().max(0.001);
         let rate = if events == 0 { 0.0 } else { events as f64 / seconds };
-        let (id, about, holding) = (self.id, &self.about, self.orders.hold.is_some());
+        let (id, about, holding) = (self.id, &self.about, self.orders.hold.is_some() && !self.active);
         let id = self.database.change(|c| {
             let report = |id: i64| {
                 c.prepare_cached(

@@ -7,6 +7,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a broken law panics: that is how a fuzzer learns of it")]
 
+mod archive;
 mod client_session;
 mod eve;
 mod framing;
@@ -20,6 +21,7 @@ mod server_session;
 mod unified2;
 mod walk;
 
+pub use archive::archive;
 pub use client_session::client_session;
 pub use eve::eve;
 pub use framing::framing;
@@ -35,7 +37,8 @@ pub use unified2::unified2;
 pub type Law = fn(&[u8]);
 
 /// All laws by the names of their targets and seed directories.
-pub const LAWS: [(&str, Law); 10] = [
+pub const LAWS: [(&str, Law); 11] = [
+    ("archive", archive),
     ("client_session", client_session),
     ("eve", eve),
     ("framing", framing),

@@ -1,9 +1,10 @@
 //! Records decoded in place, owned, converted, and written again.
 
 use crate::walk::walk;
-use wire::decode::Decoder;
+use wire::decode::{Decoder, Record};
 use wire::event::{Block, Event};
 use wire::layout;
+use wire::plan::Plan;
 use wire::record::{LONG_FORM_MARK, LONG_HEADER, RecordHeader, SHORT_HEADER, push_short, record_type};
 use wire::versions;
 
@@ -87,6 +88,24 @@ fn one(decoder: &mut Decoder, item: &[u8]) {
         assert_eq!(second.bytes, first.bytes, "the second encoding is the first");
     }
     conversions(&event, timestamp, decoder, problem.is_none());
+    plans(&again, &event);
+}
+
+/// A plan gives what the conversion value by value gives, or says that it cannot.
+fn plans(record: &Record<'_>, event: &Event) {
+    for version in versions::event_types().iter().flat_map(|t| t.versions) {
+        let Some(plan) = Plan::new(record, version) else { continue };
+        let mut planned = b"before".to_vec();
+        if plan.convert(record, record.header.timestamp, &mut planned) {
+            let mut expected = b"before".to_vec();
+            let converted = event.in_version(version).expect("a plan is for a record the version has");
+            converted.encode_item(record.header.timestamp, &mut expected);
+            assert_eq!(planned, expected, "by plan and value by value, version {}", version.version);
+        } else {
+            assert_eq!(planned, b"before", "nothing is appended");
+            assert!(record.problem().is_some(), "a whole record is converted by a plan for it");
+        }
+    }
 }
 
 /// The short form has the same data.

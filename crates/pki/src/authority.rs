@@ -220,7 +220,7 @@ impl Authority {
         let mut subject = DistinguishedName::new();
         subject.push(DnType::CommonName, name);
         let usage = ExtendedKeyUsagePurpose::ClientAuth;
-        self.issue(subject, &[name], usage, validity)
+        self.issue(subject, &[name], usage, validity, &new_key(self.kind)?)
     }
 
     /// Issues the server's certificate for its host names and addresses; the first is its CN.
@@ -240,6 +240,19 @@ impl Authority {
     /// # Errors
     /// [`Error::BadName`], [`Error::AuthorityExpired`], [`Error::Issue`].
     pub fn issue_server_between(&self, names: &[impl AsRef<str>], validity: Validity) -> Result<Issued> {
+        self.issue_server_for(names, validity, new_key(self.kind)?)
+    }
+
+    /// Issues another certificate for a server that keeps its private key, so that the certificate is the one thing to
+    /// be replaced.
+    ///
+    /// # Errors
+    /// As for [`Authority::issue_server`]; [`Error::BadKey`].
+    pub fn renew_server(&self, names: &[impl AsRef<str>], days: u32, key: &PrivateKey) -> Result<Issued> {
+        self.issue_server_for(names, Validity::days(days)?, pair_of(key)?)
+    }
+
+    fn issue_server_for(&self, names: &[impl AsRef<str>], validity: Validity, pair: KeyPair) -> Result<Issued> {
         let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
         let first = names.first().copied().unwrap_or("");
         check_host(first)?;
@@ -251,7 +264,7 @@ impl Authority {
         subject.push(DnType::CustomDnType(GENERATION_QUALIFIER.into()), "server");
         subject.push(DnType::CommonName, first);
         let usage = ExtendedKeyUsagePurpose::ServerAuth;
-        self.issue(subject, &names, usage, validity)
+        self.issue(subject, &names, usage, validity, &pair)
     }
 
     /// What a client needs in one PKCS#12 file: its key and certificate and this authority.
@@ -270,6 +283,7 @@ impl Authority {
         names: &[&str],
         usage: ExtendedKeyUsagePurpose,
         mut validity: Validity,
+        pair: &KeyPair,
     ) -> Result<Issued> {
         if self.info.not_after < now() {
             return Err(Error::AuthorityExpired { not_after: time_text(self.info.not_after) });
@@ -284,13 +298,12 @@ impl Authority {
         params.subject_alt_names = names.iter().map(|name| alternative_name(name)).collect::<Result<_>>()?;
         params.is_ca = IsCa::ExplicitNoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        if self.kind != KeyKind::EcdsaP256 {
+        if pair.algorithm() == &rcgen::PKCS_RSA_SHA256 {
             params.key_usages.push(KeyUsagePurpose::KeyEncipherment);
         }
         params.extended_key_usages = vec![usage];
         params.use_authority_key_identifier_extension = true;
-        let pair = new_key(self.kind)?;
-        let certificate: CertificateDer<'static> = params.signed_by(&pair, &self.issuer).map_err(issue_error)?.into();
+        let certificate: CertificateDer<'static> = params.signed_by(pair, &self.issuer).map_err(issue_error)?.into();
         let info = CertificateInfo::read(&certificate)?;
         Ok(Issued {
             name: names.first().copied().unwrap_or_default().to_owned(),
@@ -325,7 +338,7 @@ impl Authority {
         if parsed.subject().iter_rdn().any(|set| set.iter().count() != 1) {
             return Err(bad("its subject has several values in one set"));
         }
-        let pair = KeyPair::try_from(key.pkcs8_der()).map_err(|error| Error::BadKey { detail: error.to_string() })?;
+        let pair = pair_of(&key)?;
         let issuer = Issuer::from_ca_cert_der(&certificate, pair)
             .map_err(|error| bad(&format!("its subject or extensions cannot be used ({error})")))?;
         let probe = CertificateParams::default().signed_by(issuer.key(), &issuer).map_err(issue_error)?;
@@ -389,6 +402,10 @@ fn new_serial() -> Result<SerialNumber> {
         *first = *first & 0x3f | 0x40;
     }
     Ok(SerialNumber::from(bytes.to_vec()))
+}
+
+fn pair_of(key: &PrivateKey) -> Result<KeyPair> {
+    KeyPair::try_from(key.pkcs8_der()).map_err(|error| Error::BadKey { detail: error.to_string() })
 }
 
 fn new_key(kind: KeyKind) -> Result<KeyPair> {

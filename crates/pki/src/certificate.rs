@@ -1,7 +1,10 @@
 //! What a certificate says, in plain values.
 
+use std::net::IpAddr;
+
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::asn1_rs::Tag;
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::{AttributeTypeAndValue, X509Version};
@@ -79,6 +82,27 @@ pub fn certificate_name(der: &[u8]) -> Result<String> {
     let certificate = parse(der)?;
     common_name(&certificate)
         .ok_or_else(|| Error::NoCommonName { subject: certificate.subject().to_string().escape_debug().to_string() })
+}
+
+/// The host names and addresses a server's certificate is for: its alternative names, or its common name if there are
+/// none.
+///
+/// # Errors
+/// [`Error::BadCertificate`].
+pub fn certificate_hosts(der: &[u8]) -> Result<Vec<String>> {
+    let certificate = parse(der)?;
+    let names = certificate.subject_alternative_name().ok().flatten();
+    let hosts = names.into_iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+        GeneralName::DNSName(name) => Some((*name).to_owned()),
+        GeneralName::IPAddress(bytes) => <[u8; 4]>::try_from(*bytes)
+            .map(IpAddr::from)
+            .or_else(|_| <[u8; 16]>::try_from(*bytes).map(IpAddr::from))
+            .ok()
+            .map(|address| address.to_string()),
+        _ => None,
+    });
+    let hosts: Vec<String> = hosts.collect();
+    Ok(if hosts.is_empty() { common_name(&certificate).into_iter().collect() } else { hosts })
 }
 
 /// A time as people read it: `2026-07-29 13:05:00 UTC`. Years before 0 and after 9999 print too.

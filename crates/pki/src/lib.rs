@@ -13,6 +13,7 @@
 //! | connect to the right server | [`client_config`], [`ServerTrust`] |
 //! | say why a handshake failed | [`explain_accept`], [`explain_connect`] |
 //! | keep key files private | [`write_private`], [`read_private`] |
+//! | let scripts in | [`Tokens`] |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -57,9 +58,10 @@ pub mod pkcs12;
 pub mod server_tls;
 mod survey;
 pub mod token;
+mod tokens;
 
 pub use authority::{Authority, AuthorityOptions, Issued, KeyKind, Validity, check_host};
-pub use certificate::{CertificateInfo, certificate_name, fingerprint, time_text};
+pub use certificate::{CertificateInfo, certificate_hosts, certificate_name, fingerprint, time_text};
 pub use client_tls::{PinFile, PinStore, ServerTrust, TlsVersions, TrustError, client_config, server_name};
 pub use error::{Error, Result};
 pub use explain::{
@@ -70,3 +72,4 @@ pub use key::{PrivateKey, certificate_to_pem, certificates_from_pem};
 pub use names::{NameCheck, Resolver, SystemResolver, check_name};
 pub use pkcs12::{Bundle, Pkcs12Style};
 pub use server_tls::{ClientList, ServerIdentity, Standing, server_config, web_config};
+pub use tokens::{TokenError, Tokens};

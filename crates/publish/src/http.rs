@@ -2,15 +2,17 @@
 
 use crate::error::LineError;
 use crate::lines::Lines;
+use crate::publisher::PublishError;
 use crate::sources::{Group, Sources};
-use crate::tokens::Tokens;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use pki::Tokens;
 use rustls::ServerConfig;
+use sensors::feed::FeedError;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,11 +122,14 @@ async fn answer(http: &Http, requests: &Semaphore, request: Request<Incoming>) -
         Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
     };
     let (sources, source) = (http.sources.clone(), format!("http.{name}"));
-    match tokio::task::spawn_blocking(move || sources.publish(&source, group)).await {
+    match tokio::task::spawn_blocking(move || sources.publish(&source, group, false)).await {
         Ok(Ok(report)) => {
-            let nothing = report.rejected > 0 && report.accepted + report.known == 0;
+            let nothing = report.rejected > 0 && report.accepted + report.known + report.discarded == 0;
             let code = if nothing { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
             page(code, serde_json::to_string(&report).unwrap_or_default())
+        }
+        Ok(Err(PublishError::Feed(FeedError::Held(why)))) => {
+            later(&format!("nothing of this request was published: {why}; send it again later"))
         }
         Ok(Err(error)) => {
             tracing::error!(token = name, "records were not taken: {error}");
@@ -135,7 +140,7 @@ async fn answer(http: &Http, requests: &Semaphore, request: Request<Incoming>) -
 }
 
 /// Whose token a request shows.
-fn authorized(http: &Http, request: &Request<Incoming>) -> Result<Option<String>, crate::tokens::TokenError> {
+fn authorized(http: &Http, request: &Request<Incoming>) -> Result<Option<String>, pki::TokenError> {
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token =
         header.and_then(|header| header.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));

@@ -16,7 +16,6 @@ mod report;
 mod service;
 mod socket;
 mod sources;
-mod tokens;
 mod tree;
 mod values;
 
@@ -25,7 +24,7 @@ pub use http::{MAX_BODY, MAX_LINES};
 pub use known::KNOWN_IDS;
 pub use line::{Defaults, Line, MAX_ID, MAX_LINE, parse};
 pub use lines::Lines;
+pub use pki::{TokenError, Tokens};
 pub use publisher::{PublishError, Publisher, Settings};
 pub use report::{MAX_ERRORS, Rejected, Report};
 pub use service::{Service, ServiceError};
-pub use tokens::{TokenError, Tokens};

@@ -8,6 +8,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use sensors::feed::{Feed, FeedError, Limits};
 use sensors::record::prepare;
+use sensors::{About, Registry};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,12 +34,15 @@ pub struct Settings {
     pub device_name: Option<String>,
     /// When a group of records is large or old enough to be committed.
     pub limits: Limits,
+    /// Where the source is known; without it all is captured, and nobody can hold it.
+    pub registry: Option<Registry>,
 }
 
 impl Settings {
     /// Settings of a source without defaults.
     pub fn new(source: &str) -> Self {
-        Settings { source: source.to_owned(), device: None, device_name: None, limits: Limits::default() }
+        let source = source.to_owned();
+        Settings { source, device: None, device_name: None, limits: Limits::default(), registry: None }
     }
 
     /// What an event gets now that its line leaves out.
@@ -74,8 +78,15 @@ impl Publisher {
         if source.is_empty() || source.len() > MAX_NAME || !source.chars().all(plain) {
             return Err(PublishError::Name { name: source.clone() });
         }
-        let lock = lock(&root.join(format!("publish-{source}.lock")), source, stop)?;
-        let mut feed = Feed::open(root, netmap, format!("publish:{source}").as_bytes(), settings.limits)?;
+        let name = match netmap {
+            0 => format!("publish-{source}.lock"),
+            _ => format!("publish-{netmap}-{source}.lock"),
+        };
+        let lock = lock(&root.join(name), source, stop)?;
+        let name = settings.device_name.as_deref().unwrap_or(source);
+        let about = About { kind: "record-json", device: settings.device.unwrap_or(0), name };
+        let (source_name, registry) = (format!("publish:{source}"), settings.registry.as_ref());
+        let mut feed = Feed::registered(root, netmap, source_name.as_bytes(), settings.limits, registry, about)?;
         let known = Known::load(source, &mut feed)?;
         let mut publisher =
             Publisher { settings: settings.clone(), feed, known, decoder: Decoder::new(), stale: false, _lock: lock };
@@ -119,12 +130,36 @@ impl Publisher {
             report.known += 1;
             return Ok(());
         }
-        match &prepared.key {
-            Some(key) => self.feed.metadata_item(key, &prepared.item)?,
+        let taken = match &prepared.key {
+            Some(key) => self.feed.metadata_item(key, &prepared.item).map(|()| true)?,
             None => self.feed.event_item(&prepared.item)?,
-        }
-        report.accepted += 1;
+        };
+        *(if taken { &mut report.accepted } else { &mut report.discarded }) += 1;
         Ok(())
+    }
+
+    /// Whether the source is held. What was taken is to be committed then, before one
+    /// [waits](Self::wait_while_held).
+    pub fn held(&self) -> bool {
+        self.feed.held()
+    }
+
+    /// Waits as long as the source is held; `false` when `stop` was set meanwhile.
+    pub fn wait_while_held(&mut self, stop: &AtomicBool) -> bool {
+        self.feed.wait_while_held(stop)
+    }
+
+    /// For one who publishes on demand: from here to [`leave`](Self::leave) something may be committed.
+    ///
+    /// # Errors
+    /// [`FeedError::Held`] in [`PublishError::Feed`] when the source is held.
+    pub fn enter(&mut self) -> Result<(), PublishError> {
+        Ok(self.feed.enter()?)
+    }
+
+    /// Ends what [`enter`](Self::enter) began.
+    pub fn leave(&mut self) {
+        self.feed.leave();
     }
 
     /// Whether it is time to commit.

@@ -13,10 +13,19 @@ pub struct Report {
     pub accepted: u64,
     /// Records whose id was known: they were accepted before.
     pub known: u64,
+    /// Records that were left out, because their event type is not captured. Their ids are known from now on.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub discarded: u64,
     /// Lines that are no records.
     pub rejected: u64,
     /// Why, for the first of them.
     pub errors: Vec<Rejected>,
+}
+
+/// Nothing is left out as long as everything is captured, and then nobody has to know of it.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A line that is no record.
@@ -43,6 +52,7 @@ impl Report {
     pub(crate) fn add(&mut self, more: Report) {
         self.accepted += more.accepted;
         self.known += more.known;
+        self.discarded += more.discarded;
         self.rejected += more.rejected;
         let room = MAX_ERRORS.saturating_sub(self.errors.len());
         self.errors.extend(more.errors.into_iter().take(room));

@@ -4,7 +4,7 @@ use crate::http::{self, Http};
 use crate::publisher::Settings;
 use crate::socket;
 use crate::sources::Sources;
-use crate::tokens::Tokens;
+use pki::Tokens;
 use rustls::ServerConfig;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -74,6 +74,10 @@ impl Service {
     /// # Errors
     /// [`ServiceError::Runtime`].
     pub fn run(self, stop: &AtomicBool) -> Result<(), ServiceError> {
+        let sources = self.sources.clone();
+        if self.socket.is_some() {
+            sources.prepare(socket::SOURCE);
+        }
         let path = self.socket.as_ref().map(|(path, _)| path.clone());
         let served = self.runtime.block_on(async {
             if let Some((_, listener)) = self.socket {
@@ -86,6 +90,7 @@ impl Service {
             while !stop.load(Ordering::Relaxed) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
+            sources.stop();
             Ok(())
         });
         if let Some(path) = path {

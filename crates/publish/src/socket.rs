@@ -1,7 +1,8 @@
 //! Lines of JSON over a Unix socket.
 //!
 //! What comes is committed when nothing more comes for a moment, or when there is much. After an empty line, and when
-//! the other side closes its half, a line of JSON says what has become of the lines since the last answer.
+//! the other side closes its half, a line of JSON says what has become of the lines since the last answer. While the source
+//! is held nothing more is read, so that the other side waits.
 
 use crate::lines::Lines;
 use crate::report::Report;
@@ -33,7 +34,7 @@ const GROUP_BYTES: usize = 4 << 20;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Name of the source of all that comes by the socket.
-const SOURCE: &str = "socket";
+pub(crate) const SOURCE: &str = "socket";
 
 /// Listens at a path, which only this user and its group can use. A socket nobody listens at any more is replaced.
 pub(crate) fn bind(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
@@ -141,7 +142,7 @@ async fn publish(
         return Ok(());
     }
     let (sources, lines) = (sources.clone(), std::mem::take(group));
-    let outcome = match tokio::task::spawn_blocking(move || sources.publish(SOURCE, lines)).await {
+    let outcome = match tokio::task::spawn_blocking(move || sources.publish(SOURCE, lines, true)).await {
         Ok(Ok(more)) => {
             report.add(more);
             return Ok(());
@@ -149,7 +150,8 @@ async fn publish(
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
     };
-    let text = serde_json::json!({ "error": outcome, "accepted": report.accepted, "known": report.known });
+    let Report { accepted, known, discarded, .. } = *report;
+    let text = serde_json::json!({ "error": outcome, "accepted": accepted, "known": known, "discarded": discarded });
     say(stream, &text.to_string()).await?;
     Err(io::Error::other(outcome))
 }

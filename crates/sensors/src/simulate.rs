@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
+use crate::duty::{About, Registry};
 use crate::feed::{Counters, Feed, FeedError, Limits, pause};
 use crate::simulator::{Generated, Simulator, SimulatorError};
 
@@ -31,18 +32,21 @@ const FORGET: Duration = Duration::from_secs(10);
 pub struct Settings {
     /// Decides everything but the times. The archive keeps how far each seed has come.
     pub seed: u64,
-    /// Stop when there are this many events, those of earlier runs with the same seed included; `None` is never.
+    /// Stop when this many events were made, those of earlier runs with the same seed and those whose type is not
+    /// captured included; `None` is never.
     pub events: Option<u64>,
     /// Events a second, on average; `None` is as fast as possible.
     pub rate: Option<NonZeroU32>,
     /// The time of events, since 1970-01-01 UTC: [`Settings::system_time`] unless a test wants another.
     pub now: fn() -> Duration,
+    /// Where the simulation is known; without it all is captured, and nobody can hold it.
+    pub registry: Option<Registry>,
 }
 
 impl Settings {
     /// Settings for endless events as fast as possible.
     pub fn new(seed: u64) -> Self {
-        Settings { seed, events: None, rate: None, now: Settings::system_time }
+        Settings { seed, events: None, rate: None, now: Settings::system_time, registry: None }
     }
 
     /// The time of the system's clock, since 1970-01-01 UTC.
@@ -89,7 +93,8 @@ impl Simulation {
     /// [`SimulateError`] when the archive cannot be opened, or what it knows about this seed makes no sense.
     pub fn open(settings: Settings, root: &Path, netmap: u32) -> Result<Simulation, SimulateError> {
         let limits = if settings.rate.is_some() { PACED } else { FAST };
-        let mut feed = Feed::open(root, netmap, &settings.source(), limits)?;
+        let about = About { kind: "simulator", device: 0, name: "simulator" };
+        let mut feed = Feed::registered(root, netmap, &settings.source(), limits, settings.registry.as_ref(), about)?;
         let at = match feed.committed_position()? {
             Some(bytes) => Place::decode(&bytes).ok_or(SimulateError::Position { seed: settings.seed })?,
             None => Place::default(),
@@ -118,7 +123,16 @@ impl Simulation {
     pub fn run(&mut self, stop: &AtomicBool) -> Result<Ended, SimulateError> {
         let total = self.settings.events.unwrap_or(u64::MAX);
         let mut pace = self.settings.rate.map(|rate| Pace::new(rate, self.at.events));
+        if !self.feed.wait_while_held(stop) {
+            return Ok(Ended::Stopped);
+        }
         while self.at.events < total && !stop.load(Ordering::Relaxed) {
+            if self.feed.held() {
+                self.commit(stop)?;
+                if !self.feed.wait_while_held(stop) {
+                    break;
+                }
+            }
             let now = Instant::now();
             let allowed = pace.as_mut().map_or(u64::MAX, |pace| pace.allowed(now, self.at.events)).min(total);
             while self.at.events < allowed && !self.feed.due() {
@@ -170,6 +184,7 @@ impl Simulation {
 
     fn commit(&mut self, stop: &AtomicBool) -> Result<(), SimulateError> {
         if self.feed.due_at().is_some() {
+            self.feed.saw(u32::try_from((self.settings.now)().as_secs()).unwrap_or(u32::MAX));
             self.feed.position(&self.at.encode())?;
             self.feed.commit(stop)?;
             self.progress.events.store(self.at.events, Ordering::Relaxed);
@@ -186,7 +201,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Events in the archive, those of earlier runs included.
+    /// Events made whose commit is over, those of earlier runs included, and those whose type was not captured.
     pub fn events(&self) -> u64 {
         self.events.load(Ordering::Relaxed)
     }

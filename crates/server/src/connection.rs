@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::domains::Domain;
 use crate::log::{Speaker, say};
 use crate::server::Shared;
 use crate::session;
@@ -42,8 +43,8 @@ pub(crate) async fn serve(
         _ = stopped(&mut stop) => None,
         admitted = admit(stream, peer, &entry, &settings, &shared) => admitted,
     };
-    if let Some((stream, speaker)) = admitted {
-        session::run(stream, speaker, &entry, settings, &shared).await;
+    if let Some((stream, speaker, domain)) = admitted {
+        session::run(stream, speaker, &entry, settings, &shared, &domain).await;
         entry.status = if entry.stop.borrow().is_some() { 0 } else { HUNG_UP };
     } else {
         entry.status = 0;
@@ -65,7 +66,7 @@ async fn admit(
     entry: &Entry,
     settings: &Settings,
     shared: &Shared,
-) -> Option<(TlsStream<TcpStream>, Speaker)> {
+) -> Option<(TlsStream<TcpStream>, Speaker, Arc<Domain>)> {
     let speaker = Speaker::child(entry.number, peer);
     let peer = peer.ip();
     let stream = handshake(stream, &speaker, settings, shared).await?;
@@ -97,7 +98,28 @@ async fn admit(
         refuse(stream).await;
         return None;
     }
-    Some((stream, speaker))
+    match shared.clients.first_use(&fingerprint) {
+        Ok(true) => say!(
+            info,
+            speaker,
+            "ConnectionHandler",
+            "The client {name} uses its renewed certificate: the one before is revoked from now on"
+        ),
+        Ok(false) => {}
+        Err(error) => say!(error, speaker, "ConnectionHandler", "The former certificate of {name} stays good: {error}"),
+    }
+    match shared.domain_of(&fingerprint) {
+        Ok(domain) => {
+            entry.progress.bind(domain.netmap);
+            say!(debug, speaker, "ConnectionHandler", "The client gets the domain with netmap id {}", domain.netmap);
+            Some((stream, speaker, domain))
+        }
+        Err(error) => {
+            say!(error, speaker, "ConnectionHandler", "The domain of the client cannot be opened: {error}");
+            refuse(stream).await;
+            None
+        }
+    }
 }
 
 async fn handshake(

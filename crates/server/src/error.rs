@@ -85,6 +85,23 @@ pub enum Error {
         /// The name.
         name: String,
     },
+    /// A name without an address.
+    #[error(
+        "the name {name} does not resolve ({reason}; asked the resolver of this system), and a client is let in only from an \
+         address its name resolves to. Correct the name, give an address, or accept it as it is because it will resolve later"
+    )]
+    Unresolved {
+        /// The name.
+        name: String,
+        /// The resolver's words.
+        reason: String,
+    },
+    /// The PKCS#12 file of a client is not there.
+    #[error("the PKCS#12 file of {name} was not kept. Renew the client to get a new one")]
+    NotKept {
+        /// The client's name.
+        name: String,
+    },
     /// The database failed.
     #[error("the database {path} cannot be used: {source}. Check that it is intact and that this user may write to it")]
     Database {
@@ -92,6 +109,15 @@ pub enum Error {
         path: PathBuf,
         /// SQLite's words.
         source: rusqlite::Error,
+    },
+    /// There is no room for the database, not even to open it.
+    #[error(
+        "the database {path} cannot be used, since its file system is full. Make room there: old segments of the archive can \
+         be deleted with \"estreamer store prune\""
+    )]
+    DatabaseFull {
+        /// Its file.
+        path: PathBuf,
     },
     /// The database is of a newer version of this program.
     #[error(
@@ -141,6 +167,16 @@ impl Error {
 
     /// Wraps a failed database operation.
     pub(crate) fn database(path: &Path) -> impl Fn(rusqlite::Error) -> Error {
-        move |source| Error::Database { path: path.to_path_buf(), source }
+        move |source| {
+            let path = path.to_path_buf();
+            // Without room SQLite cannot make the memory that its processes share either.
+            let code = source.sqlite_error().map(|error| error.extended_code);
+            let shared = code == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+            match source.sqlite_error_code() {
+                Some(rusqlite::ErrorCode::DiskFull) => Error::DatabaseFull { path },
+                _ if shared => Error::DatabaseFull { path },
+                _ => Error::Database { path, source },
+            }
+        }
     }
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use archive::{Catalog, Lost, Read, Reader};
+use control::Captured;
 use wire::request::Start;
 
-use crate::selection::Selection;
+use crate::selection::{self, Selection};
 
 /// A chunk is given when it has this many bytes.
 pub(crate) const CHUNK: usize = 256 << 10;
@@ -26,7 +27,7 @@ pub(crate) struct Feed {
 }
 
 /// Items for a session, back to back in the form of bundle items.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Chunk {
     pub(crate) items: Vec<u8>,
     pub(crate) records: u64,
@@ -35,6 +36,18 @@ pub(crate) struct Chunk {
     /// Nothing more is committed.
     pub(crate) end: bool,
     pub(crate) notes: Vec<Note>,
+    /// The event types that were captured when it was read.
+    captured: Captured,
+}
+
+impl Chunk {
+    /// Takes out the events of types that were unchecked after it was read.
+    pub(crate) fn hold_back(&mut self, captured: Captured) {
+        if captured != self.captured {
+            self.records = selection::keep(&captured.table(), &mut self.items);
+            self.captured = captured;
+        }
+    }
 }
 
 /// What is to be logged about a chunk.
@@ -62,10 +75,13 @@ impl Feed {
         Ok(Feed { reader, selection, folder, segment: None, batch: Vec::new(), spare: Vec::new() })
     }
 
-    /// Reads the next chunk. After an error the feed is where it was and can be asked again.
-    pub(crate) fn fill(&mut self) -> archive::Result<Chunk> {
-        let mut chunk = Chunk { items: std::mem::take(&mut self.spare), ..Chunk::default() };
-        chunk.items.clear();
+    /// Reads the next chunk; of events only those of the `captured` types. After an error the feed is where it was and can
+    /// be asked again.
+    pub(crate) fn fill(&mut self, captured: Captured) -> archive::Result<Chunk> {
+        let mut items = std::mem::take(&mut self.spare);
+        items.clear();
+        let mut chunk = Chunk { items, records: 0, second: 0, end: false, notes: Vec::new(), captured };
+        self.selection.capture(captured);
         let mut read = 0;
         while chunk.items.len() < CHUNK && read < READ {
             match self.reader.next(&mut self.batch) {

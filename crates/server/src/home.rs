@@ -200,6 +200,24 @@ impl Home {
         Ok(ServerIdentity { chain, key: private })
     }
 
+    /// Issues the server's certificate anew, by the same authority and for the same private key, so that clients trust it
+    /// as they did. `names` replace its host names and addresses; without any it keeps them. A running service uses it
+    /// after a reload.
+    ///
+    /// # Errors
+    /// [`Error::Pki`]; the old certificate stays then.
+    pub fn renew_server(&self, names: &[String]) -> Result<pki::CertificateInfo> {
+        let identity = self.server_identity()?;
+        let names = match (names, identity.chain.first()) {
+            ([], Some(present)) => pki::certificate_hosts(present)?,
+            _ => names.to_vec(),
+        };
+        let issued = self.load_authority()?.renew_server(&names, SERVER_DAYS, &identity.key)?;
+        let certificate = pki::certificate_to_pem(&issued.certificate);
+        pki::write_private(&self.dir.join(SERVER_CERTIFICATE), certificate.as_bytes())?;
+        Ok(pki::CertificateInfo::read(&issued.certificate)?)
+    }
+
     fn load_authority(&self) -> Result<Authority> {
         Ok(Authority::load(&self.dir.join(AUTHORITY_KEY), &self.dir.join(AUTHORITY_CERTIFICATE))?)
     }
@@ -273,6 +291,26 @@ mod tests {
         assert!(matches!(error, Error::HomeThere { .. }) && error.to_string().contains("nothing was changed"));
         assert_eq!(fs::read(dir.join(AUTHORITY_KEY)).unwrap(), before);
         Home::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn the_server_gets_a_new_certificate_for_its_old_key() {
+        let temp = tempfile::tempdir().unwrap();
+        let home = init(&temp.path().join("home")).unwrap();
+        let before = home.server_identity().unwrap();
+        let renewed = home.renew_server(&[]).unwrap();
+        let after = home.server_identity().unwrap();
+        assert_eq!(after.key, before.key);
+        assert_eq!(pki::fingerprint(&after.chain[0]), renewed.fingerprint);
+        assert_ne!(after.chain[0], before.chain[0]);
+        assert_eq!(after.chain[1], before.chain[1]);
+        assert_eq!(pki::certificate_hosts(&after.chain[0]).unwrap(), ["192.0.2.1", "fmc.example"]);
+        home.renew_server(&["2001:db8::1".into(), "new.example".into()]).unwrap();
+        let hosts = pki::certificate_hosts(&home.server_identity().unwrap().chain[0]).unwrap();
+        assert_eq!(hosts, ["2001:db8::1", "new.example"]);
+        assert!(matches!(home.renew_server(&["a b".into()]), Err(Error::Pki(_))));
+        pki::server_config(after, home.authority_certificate().unwrap(), std::sync::Arc::new(home.clients().unwrap()))
+            .unwrap();
     }
 
     #[test]

@@ -34,14 +34,19 @@
 //! # }
 //! ```
 
+mod bytes;
+mod care;
 mod clients;
 mod connection;
+mod domains;
 mod error;
+pub mod expiry;
 mod feed;
 mod home;
 mod hosts;
 pub mod log;
 mod mapping;
+mod orders;
 mod progress;
 mod pulse;
 mod selection;
@@ -51,7 +56,8 @@ mod settings;
 mod sockets;
 mod table;
 
-pub use clients::{Added, Client, Clients};
+pub use bytes::Bytes;
+pub use clients::{Added, Client, Clients, New, check_resolves};
 pub use error::{Error, Result};
 pub use home::Home;
 pub use progress::{SessionState, SessionStats, Stats};

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     identity: OnceLock<(String, String)>,
+    netmap: OnceLock<u32>,
     request: OnceLock<(u32, String)>,
     state: AtomicU8,
     pub(crate) records: AtomicU64,
@@ -28,6 +29,16 @@ impl Progress {
     pub(crate) fn identify(&self, name: &str, fingerprint: &str) {
         // A connection has one certificate, so this is called once.
         let _ = self.identity.set((name.to_owned(), fingerprint.to_owned()));
+    }
+
+    /// Remembers the domain the client is bound to.
+    pub(crate) fn bind(&self, netmap: u32) {
+        let _ = self.netmap.set(netmap);
+    }
+
+    /// The domain, once it is known.
+    pub(crate) fn netmap(&self) -> Option<u32> {
+        self.netmap.get().copied()
     }
 
     /// Remembers what was requested: a request lasts for the whole connection.
@@ -74,6 +85,7 @@ impl Progress {
             second: self.second.load(Ordering::Relaxed),
             pending: self.pending.load(Ordering::Relaxed),
             lag,
+            netmap: self.netmap(),
         }
     }
 }
@@ -121,6 +133,8 @@ pub struct SessionStats {
     /// Seconds between the archive's last commit and the one it has reached, whether or not there was anything for it; 0
     /// when it has everything. `None` before it has read anything, and for sessions that ask for hosts alone.
     pub lag: Option<u32>,
+    /// Netmap id of the domain whose archive it gets; `None` until the client is known.
+    pub netmap: Option<u32>,
 }
 
 /// How far a connection has come.

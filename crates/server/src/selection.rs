@@ -1,12 +1,14 @@
 //! What a client gets of the archive, and in which form.
 
 use archive::Kind;
+use control::{Captured, Table};
 use rustc_hash::FxHashMap;
 use wire::cursor::u32_at;
 use wire::decode::Decoder;
 use wire::event::Event;
 use wire::layout::{self, RecordLayout};
 use wire::message::MessageType;
+use wire::plan::Plan;
 use wire::record::{self, LONG_HEADER, RecordHeader, SHORT_HEADER};
 use wire::subscription::{Form, Subscription};
 use wire::versions::Version;
@@ -21,6 +23,9 @@ const TYPES: usize = 1024;
 /// Metadata remembered for a session, 48 bytes each; beyond it all is forgotten, so that some is sent twice.
 const REMEMBERED: usize = 1 << 19;
 
+/// Plans remembered for a session; more than a stream of all versions there are has layouts.
+const PLANS: usize = 1024;
+
 /// Where the flag "Has IPv6" is in a discovery event header, and the header's size without and with it
 /// (eStreamer Integration Guide 5.3 p.200).
 const HAS_IPV6: usize = 14;
@@ -31,7 +36,11 @@ const DISCOVERY_LONG: usize = 56;
 pub(crate) struct Selection {
     choices: Box<[Choice; TYPES]>,
     timestamps: bool,
+    /// What may be sent, whatever was asked for.
+    captured: Table,
     decoder: Decoder,
+    /// How records are converted, by record type and number of the layout they have; `None` where there is no plan.
+    plans: FxHashMap<(u16, u16), Option<Plan>>,
     /// Hash of a metadata record's key to the hash of the item that was sent last.
     sent: FxHashMap<u128, u128>,
 }
@@ -110,7 +119,16 @@ impl Selection {
             };
         }
         let timestamps = subscription.timestamps();
-        Selection { choices, timestamps, decoder: Decoder::new(), sent: FxHashMap::default() }
+        let captured = Captured::ALL.table();
+        let (decoder, plans, sent) = (Decoder::new(), FxHashMap::default(), FxHashMap::default());
+        Selection { choices, timestamps, captured, decoder, plans, sent }
+    }
+
+    /// Lets only these event types pass from now on.
+    pub(crate) fn capture(&mut self, captured: Captured) {
+        if self.captured.captured() != captured {
+            self.captured = captured.table();
+        }
     }
 
     /// Whether the request selects no record at all, as one that only opens a session for host requests.
@@ -150,6 +168,9 @@ impl Selection {
 
     fn choice(&self, item: &[u8]) -> Choice {
         let record_type = record::record_type(item.get(ITEM_HEADER..).unwrap_or_default());
+        if !self.captured.allows(record_type) {
+            return Choice::Skip;
+        }
         self.choices.get(usize::from(record_type)).copied().unwrap_or(Choice::Skip)
     }
 
@@ -190,6 +211,16 @@ impl Selection {
         let body = item.get(ITEM_HEADER..).unwrap_or_default();
         let event = match self.decoder.decode(body) {
             Ok(record) if !record.opaque() && record.problem().is_none() => {
+                let layout = record.main().layout().map_or(u16::MAX, |l| l.index);
+                if self.plans.len() >= PLANS {
+                    self.plans.clear();
+                }
+                let plan =
+                    self.plans.entry((record.record_type(), layout)).or_insert_with(|| Plan::new(&record, version));
+                let second = record.header.timestamp.filter(|_| self.timestamps);
+                if plan.as_ref().is_some_and(|plan| plan.convert(&record, second, out)) {
+                    return;
+                }
                 Event::try_from(&record).ok().map(|event| (event, record.header.timestamp))
             }
             _ => None,
@@ -201,6 +232,20 @@ impl Selection {
             None => push_short(item, out),
         }
     }
+}
+
+/// Keeps the items whose types are captured, and says how many they are.
+pub(crate) fn keep(captured: &Table, items: &mut Vec<u8>) -> u64 {
+    let (mut count, mut at, mut kept) = (0, 0, Vec::with_capacity(items.len()));
+    while let Some(item) = first_item(items.get(at..).unwrap_or_default()) {
+        at += item.len();
+        if captured.allows(record::record_type(item.get(ITEM_HEADER..).unwrap_or_default())) {
+            kept.extend_from_slice(item);
+            count += 1;
+        }
+    }
+    *items = kept;
+    count
 }
 
 /// The first item of a run, its header included.
@@ -352,6 +397,25 @@ mod tests {
         assert_eq!(select(&mut wants, STICKY, &[&a]), (1, a.clone()), "the old name again is news");
         assert_eq!(select(&mut selection(0x4080_0000, &[]), STICKY, &[&a]), (0, vec![]), "not asked for");
         assert_eq!(select(&mut selection(0x4010_0000, &[]), STICKY, &[&a]), (1, a), "short already");
+    }
+
+    #[test]
+    fn what_is_unchecked_is_left_out_whatever_was_asked_for() {
+        let (connection, packet, name) = (event(71, true), event(2, true), metadata("a"));
+        let mut wants = selection(0x4090_0001, &[(71, 14)]);
+        let without = |t| Captured::ALL.with(t, false);
+        wants.capture(without(control::EventType::Packets));
+        let (count, out) = select(&mut wants, EVENTS, &[&packet, &connection, &packet]);
+        assert_eq!((count, block(&out)), (1, Some(163)));
+        wants.capture(without(control::EventType::Discovery));
+        assert_eq!(select(&mut wants, EVENTS, &[&packet, &connection]), (1, packet.clone()));
+        assert_eq!(select(&mut wants, STICKY, &[&name]), (1, name.clone()), "metadata always goes out");
+        // What was selected before.
+        let mut out = [&out[..], &name, &packet].concat();
+        assert_eq!(keep(&without(control::EventType::Discovery).table(), &mut out), 2);
+        assert_eq!(out, [&name[..], &packet].concat());
+        wants.capture(Captured::ALL);
+        assert_eq!(select(&mut wants, EVENTS, &[&packet, &connection]).0, 2);
     }
 
     #[test]

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use archive::{Catalog, Tail};
+use archive::Tail;
 use pki::{Resolver, SystemResolver};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
@@ -14,13 +14,17 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::care::{self, Alarm};
 use crate::clients::Clients;
 use crate::connection;
+use crate::domains::{Domain, Domains};
 use crate::error::{Error, Result};
+use crate::expiry;
 use crate::home::Home;
 use crate::hosts::Hosts;
 use crate::log::{Control, Recent, Speaker, say};
 use crate::mapping::Mappers;
+use crate::orders::{self, Orders};
 use crate::progress::Stats;
 use crate::pulse::{Part, Pulse};
 use crate::settings::Settings;
@@ -86,17 +90,21 @@ pub(crate) struct Shared {
     pub(crate) table: Arc<Table>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) resolver: Arc<dyn Resolver>,
-    pub(crate) catalog: Arc<Catalog>,
-    /// The folder of the network map.
-    pub(crate) folder: PathBuf,
-    /// Changes with every commit.
-    pub(crate) heads: watch::Receiver<u64>,
+    pub(crate) domains: Domains,
+    /// What may be sent, and whether anything is.
+    pub(crate) orders: watch::Receiver<Orders>,
     pub(crate) reads: Arc<Semaphore>,
-    home: Home,
+    /// What is wrong with the room for the archive.
+    pub(crate) alarm: Alarm,
+    /// Makes the retention look at once; it ends with this.
+    care: std::sync::mpsc::Sender<()>,
+    pub(crate) home: Home,
     /// The settings the service started with.
     started: Settings,
     settings: RwLock<Arc<Settings>>,
     tls: RwLock<Arc<ServerConfig>>,
+    /// How often the certificates were read again.
+    certificates: AtomicU64,
     addresses: Vec<SocketAddr>,
     options: Options,
     pulse: Arc<Pulse>,
@@ -111,42 +119,46 @@ impl Server {
     /// [`Error::Io`] if a thread cannot be made.
     pub fn bind(home: Home, options: Options) -> Result<Server> {
         let settings = home.settings()?;
+        // On a full disk not even the database can be opened.
+        care::at_start(&home.archive(), &settings);
         let clients = Arc::new(home.clients()?);
         let tls = tls_config(&home, &clients)?;
         let (root, netmap) = (home.archive(), settings.netmap);
-        // Opening as a writer repairs; nothing is ever written.
-        drop(archive::Archive::open(&root, netmap, archive::Options::default())?);
+        let pulse = Arc::new(Pulse::default());
+        let domains = Domains::open(root, netmap, pulse.clone())?;
+        let control = home.control_path();
+        let orders = orders::follow(control.clone()).map_err(Error::io("start a thread to follow", &control))?;
         let listeners = sockets::listen(options.listen.as_ref().unwrap_or(&settings.listen))?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(Error::io("ask for the address of a socket of", home.dir()))?;
-        let (sender, heads) = watch::channel(0);
-        let tail = Tail::new(&root, netmap);
-        let pulse = Arc::new(Pulse::default());
-        let beat = pulse.clone();
-        let follower = std::thread::Builder::new().name("archive".into()).spawn(move || follow(tail, &sender, &beat));
-        follower.map_err(Error::io("start a thread to follow", &root))?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let parent = Speaker::parent();
         for address in &addresses {
             say!(info, parent, "ConnectionHandler", "Listening on {address}/tcp");
         }
-        let shared = Shared {
+        let (care, wake) = std::sync::mpsc::channel();
+        let shared = Arc::new(Shared {
+            alarm: Alarm::default(),
+            care,
             table: Arc::default(),
             resolver: options.resolver.clone().unwrap_or_else(|| Arc::new(SystemResolver)),
-            catalog: Catalog::new(&root, netmap),
-            folder: root.join(format!("netmap_{netmap}")),
-            heads,
+            domains,
+            orders,
             reads: Arc::new(Semaphore::new(READS * processors)),
             started: settings.clone(),
             settings: RwLock::new(Arc::new(settings)),
             tls: RwLock::new(tls),
+            certificates: AtomicU64::new(0),
             clients,
             home,
             addresses,
             options,
             pulse,
-        };
-        Ok(Server { shared: Arc::new(shared), listeners })
+        });
+        let kept = Arc::downgrade(&shared);
+        let retention = std::thread::Builder::new().name("retention".into()).spawn(move || care::run(&kept, &wake));
+        retention.map_err(Error::io("start a thread for the retention of", &shared.home.archive()))?;
+        Ok(Server { shared, listeners })
     }
 
     /// The addresses it listens on.
@@ -171,6 +183,7 @@ impl Server {
         for listener in listeners {
             accepting.spawn(accept(listener, sender.clone(), shared.pulse.clone()));
         }
+        accepting.spawn(expiry::watch(shared.clone()));
         let mut sessions = JoinSet::new();
         let mut clients = interval(CLIENTS);
         clients.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -251,8 +264,10 @@ impl Handle {
                 log_failed = Some(error.to_string());
             }
         }
-        *shared.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        shared.use_tls(tls);
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        // Nobody listens if the thread could not go on; it has said why.
+        let _ = shared.care.send(());
         say!(info, parent, "ConnectionHandler", "Settings and certificates were read again");
         Ok(Reloaded { restart_needed, log_failed })
     }
@@ -270,10 +285,25 @@ impl Handle {
         self.shared.pulse.check(within)
     }
 
+    /// The settings in force, as they were read last.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings()
+    }
+
+    /// What is wrong with the room for the archive now, in words; `None` when nothing is.
+    pub fn storage_alarm(&self) -> Option<String> {
+        self.shared.alarm.get()
+    }
+
+    /// A number that changes whenever the service has read its certificates again, for others who use them.
+    pub fn certificates_read(&self) -> u64 {
+        self.shared.certificates.load(Ordering::Acquire)
+    }
+
     /// How the service and its sessions are doing.
     pub fn stats(&self) -> Stats {
-        let committed = self.shared.catalog.head().ok().flatten().map_or(0, |head| head.second);
-        self.shared.table.stats(committed)
+        let shared = &self.shared;
+        shared.table.stats(shared.started.netmap, |netmap| shared.domains.committed(netmap))
     }
 
     /// Ends one session, by its number, with an error message that tells the client so; false when there is none (any
@@ -299,9 +329,26 @@ impl Shared {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What a session needs to answer host data requests.
-    pub(crate) fn hosts(&self) -> Hosts {
-        Hosts::new(self.home.map_path(), self.started.netmap)
+    /// Reads the certificates again, for new connections.
+    pub(crate) fn read_tls(&self) -> Result<()> {
+        self.use_tls(tls_config(&self.home, &self.clients)?);
+        Ok(())
+    }
+
+    fn use_tls(&self, tls: Arc<ServerConfig>) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = tls;
+        self.certificates.fetch_add(1, Ordering::Release);
+    }
+
+    /// The domain the client with a certificate is bound to.
+    pub(crate) fn domain_of(&self, fingerprint: &str) -> Result<Arc<Domain>> {
+        let netmap = self.clients.netmap_of(fingerprint)?.unwrap_or(self.started.netmap);
+        self.domains.get(netmap)
+    }
+
+    /// What a session of a domain needs to answer host data requests.
+    pub(crate) fn hosts(&self, netmap: u32) -> Hosts {
+        Hosts::new(self.home.map_path(), netmap)
     }
 
     /// Starts keeping network maps, if they are wanted.
@@ -310,7 +357,12 @@ impl Shared {
             return None;
         }
         let (root, map, policy) = (self.home.archive(), self.home.map_path(), self.started.map_policy());
-        let ask = Arc::new(|| netmap::Orders { hold: false, tell: true });
+        let orders = self.orders.clone();
+        let ask = Arc::new(move || {
+            let orders = orders.borrow();
+            let tell = orders.captured.contains(control::EventType::Discovery);
+            netmap::Orders { hold: orders.pause.is_some(), tell }
+        });
         match Mappers::start(root, map, policy, ask) {
             Ok(mappers) => Some(mappers),
             Err(error) => {
@@ -383,7 +435,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
             return None;
         }
     };
-    if let Err(error) = sockets::tune(&stream) {
+    if let Err(error) = sockets::tune(&stream, settings.stall()) {
         // The connection works without, if less well; most likely the client is gone already.
         say!(debug, parent, "ConnectionHandler", "Socket options of {peer} cannot be set: {error}");
     }
@@ -391,7 +443,7 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
 }
 
 /// Ends the sessions of clients that were removed since the last look.
-fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
+fn stop_removed(shared: &Shared, seen: &mut Option<(i64, i64)>) {
     let mut look = || {
         let version = shared.clients.version()?;
         if *seen != Some(version) {
@@ -407,7 +459,7 @@ fn stop_removed(shared: &Shared, seen: &mut Option<i64>) {
 }
 
 /// Tells sessions of commits, until no one listens any more.
-fn follow(mut tail: Tail, heads: &watch::Sender<u64>, pulse: &Pulse) {
+pub(crate) fn follow(mut tail: Tail, heads: &watch::Sender<u64>, pulse: &Pulse) {
     let mut failed = false;
     while !heads.is_closed() {
         pulse.beat(Part::Archive);

@@ -19,9 +19,11 @@ use wire::server::{ServerEvent, ServerSession};
 use wire::subscription::Subscription;
 
 use crate::connection::{close, stopped};
+use crate::domains::Domain;
 use crate::feed::{Chunk, Feed, Note};
 use crate::hosts::{Found, Hosts};
 use crate::log::{Speaker, say};
+use crate::orders::Orders;
 use crate::progress::{Progress, SessionState};
 use crate::selection::{Selection, first_item};
 use crate::server::Shared;
@@ -80,11 +82,14 @@ enum Happened {
     Filled(Option<Filled>),
     Hosts(Option<Found>),
     Committed,
+    /// An administrator changed what may be sent, or whether anything is.
+    Ordered,
     Time,
 }
 
 struct Session<'a> {
     shared: &'a Shared,
+    domain: &'a Domain,
     settings: Arc<Settings>,
     speaker: Speaker,
     progress: &'a Progress,
@@ -98,6 +103,9 @@ struct Session<'a> {
     /// The archive may have more than was read.
     more: bool,
     heads: watch::Receiver<u64>,
+    orders: watch::Receiver<Orders>,
+    /// It is told as paused.
+    paused: bool,
     /// When the archive may be tried again after an error.
     retry: Option<Instant>,
     /// The pause after the next error.
@@ -119,11 +127,13 @@ pub(crate) async fn run(
     entry: &Entry,
     settings: Arc<Settings>,
     shared: &Shared,
+    domain: &Domain,
 ) {
     let now = Instant::now();
     entry.progress.enter(SessionState::Request);
     let mut session = Session {
         shared,
+        domain,
         speaker,
         progress: &entry.progress,
         protocol: ServerSession::new(entry.number),
@@ -131,11 +141,13 @@ pub(crate) async fn run(
         unflushed: false,
         asked_hosts: false,
         odd_hosts: false,
-        hosts: shared.hosts(),
+        hosts: shared.hosts(domain.netmap),
         source: Source::None,
         chunk: None,
         more: false,
-        heads: shared.heads.clone(),
+        heads: domain.heads.clone(),
+        orders: shared.orders.clone(),
+        paused: false,
         retry: None,
         pause: RETRY,
         taken: now,
@@ -164,12 +176,13 @@ pub(crate) async fn run(
                     Err(_) => Happened::Stop(Stop::Shutdown),
                 }
             }
+            Ok(()) = session.orders.changed() => Happened::Ordered,
             () = sleep_until(deadline) => Happened::Time,
         };
         let end = match happened {
             Happened::Stop(stop) => Some(End::Stopped(stop)),
             Happened::Read(Ok(0)) => Some(session.gone("the client closed the connection")),
-            Happened::Read(Err(error)) | Happened::Wrote(Err(error)) => Some(session.gone(&error.to_string())),
+            Happened::Read(Err(error)) | Happened::Wrote(Err(error)) => Some(session.broken(&error)),
             Happened::Read(Ok(_)) => session.receive(&mut input),
             Happened::Wrote(Ok(bytes)) => {
                 session.wrote(bytes);
@@ -184,6 +197,7 @@ pub(crate) async fn run(
                 session.more = true;
                 None
             }
+            Happened::Ordered => None,
             Happened::Time => session.time(),
         };
         if let Some(end) = end {
@@ -230,8 +244,16 @@ impl Session<'_> {
         self.progress.current.store(current, Ordering::Relaxed);
     }
 
-    /// Pushes what was read and reads on, as far as the client keeps up.
+    /// Pushes what was read and reads on, as far as the client keeps up. In a pause nothing goes out but what has begun.
     fn advance(&mut self) {
+        let paused = self.orders.borrow().pause.is_some();
+        if paused != self.paused && self.protocol.streaming() {
+            self.paused = paused;
+            self.progress.enter(if paused { SessionState::Paused } else { SessionState::Streaming });
+        }
+        if paused {
+            return;
+        }
         if self.pending() < HIGH
             && self.protocol.ready()
             && let Some(chunk) = self.chunk.take()
@@ -257,9 +279,10 @@ impl Session<'_> {
     /// Reads the next chunk on a thread for blocking work, when it is this session's turn.
     fn read(&mut self, feed: impl FnOnce() -> archive::Result<Box<Feed>> + Send + 'static) {
         let reads = self.shared.reads.clone();
+        let captured = self.orders.borrow().captured;
         let work = move || match feed() {
             Ok(mut feed) => {
-                let chunk = feed.fill();
+                let chunk = feed.fill(captured);
                 (Some(feed), chunk)
             }
             Err(error) => (None, Err(error)),
@@ -333,7 +356,8 @@ impl Session<'_> {
         }
     }
 
-    fn push(&mut self, chunk: Chunk) {
+    fn push(&mut self, mut chunk: Chunk) {
+        chunk.hold_back(self.orders.borrow().captured);
         if chunk.records > 0 {
             self.begin_output();
             let mut rest = chunk.items.as_slice();
@@ -413,7 +437,7 @@ impl Session<'_> {
                 // A session for host requests alone need not read the archive.
                 if !selection.is_empty() {
                     self.heads.borrow_and_update();
-                    let (catalog, folder) = (self.shared.catalog.clone(), self.shared.folder.clone());
+                    let (catalog, folder) = (self.domain.catalog.clone(), self.domain.folder.clone());
                     self.read(move || Feed::open(catalog, folder, start, selection).map(Box::new));
                 }
             }
@@ -552,6 +576,15 @@ impl Session<'_> {
             self.protocol.keep_alive();
         }
         None
+    }
+
+    fn broken(&self, error: &std::io::Error) -> End {
+        use std::io::ErrorKind::{HostUnreachable, NetworkUnreachable, TimedOut};
+        if matches!(error.kind(), TimedOut | HostUnreachable | NetworkUnreachable) {
+            // Its system has acknowledged nothing for as long as it may: gone, or behind a broken path.
+            say!(warn, self.speaker, "sfestreamer", "The client does not answer any more, closing: {error}");
+        }
+        self.gone(&error.to_string())
     }
 
     fn gone(&self, why: &str) -> End {

@@ -2,12 +2,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::log::{Facility, Format, Target};
+
+/// A hundred years.
+const MAX_KEEP_DAYS: u32 = 36_525;
 
 /// Largest settings file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -44,6 +48,17 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 # Seconds after which a client that takes nothing is disconnected: 1 to 86400.
 # stall_seconds = 600
 
+# Days for which events are kept: 0 to 36525; 0 means for ever. Whole segments (an hour, or 256 MiB) are deleted, the oldest
+# first, and never the newest of a network map. This and the next two are applied at start, at a reload and every minute.
+# keep_days = 0
+
+# Size that the archive of a network map may have, such as "20GB", "500 GiB" or a number of bytes: "0" means no limit.
+# keep_bytes = "0"
+
+# Free space that the archive leaves on its file system: the oldest segments of all network maps are deleted when there is
+# less. "0" turns it off: then sensors wait when the disk is full.
+# keep_free_bytes = "1GB"
+
 # Where log lines go: "stderr" (in the background log/server.log instead), a file (relative to this folder), "syslog" (the
 # socket /dev/log), "syslog:///SOCKET", or "syslog://HOST:PORT" (UDP). Needs a restart.
 # log_file = "stderr"
@@ -56,6 +71,10 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 
 # How much is logged: "error", "warn", "info" or "debug". "debug" has every message.
 # log_level = "info"
+
+# Addresses and ports of the administration page and API (HTTPS). It is there once it has a password ("estreamer admin
+# password"); [] switches it off. Needs a restart.
+# admin_listen = ["127.0.0.1:8443", "[::1]:8443"]
 
 # Whether a network map of hosts is kept. It answers host data requests, gives intrusion events their impact, and tells what
 # is new by discovery events. Needs a restart, as the other settings of the map do.
@@ -102,6 +121,12 @@ pub struct Settings {
     pub request_seconds: u32,
     /// Seconds a client may take nothing.
     pub stall_seconds: u32,
+    /// Days for which events are kept; 0 for ever.
+    pub keep_days: u32,
+    /// Size the archive of a network map may have; 0 any.
+    pub keep_bytes: Bytes,
+    /// Free space that the archive leaves on its file system; 0 none.
+    pub keep_free_bytes: Bytes,
     /// `stderr`, a file, relative to the home folder, or a syslog daemon; see [`Target::parse`].
     pub log_file: PathBuf,
     /// How log lines look.
@@ -110,6 +135,8 @@ pub struct Settings {
     pub log_facility: Facility,
     /// How much is logged.
     pub log_level: LevelSetting,
+    /// Addresses of the administration page; none switches it off.
+    pub admin_listen: Vec<SocketAddr>,
     /// Whether a network map is kept.
     pub network_map: bool,
     /// Networks whose addresses become hosts.
@@ -191,10 +218,17 @@ impl Default for Settings {
             handshake_seconds: 15,
             request_seconds: 60,
             stall_seconds: 600,
+            keep_days: 0,
+            keep_bytes: Bytes(0),
+            keep_free_bytes: Bytes(1_000_000_000),
             log_file: "stderr".into(),
             log_format: Format::Text,
             log_facility: Facility::Daemon,
             log_level: LevelSetting::Info,
+            admin_listen: vec![
+                SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 8443)),
+                SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, 8443)),
+            ],
             network_map: true,
             monitored_networks: netmap::INSIDE.map(str::to_owned).to_vec(),
             host_limit: 50_000,
@@ -252,6 +286,9 @@ impl Settings {
                 return wrong(format!("{key} = {value} is out of range; give 1 to {most}"));
             }
         }
+        if self.keep_days > MAX_KEEP_DAYS {
+            return wrong(format!("keep_days = {} is out of range; give 0 to {MAX_KEEP_DAYS}", self.keep_days));
+        }
         if !(60..=315_360_000).contains(&self.host_timeout_seconds) {
             let seconds = self.host_timeout_seconds;
             return wrong(format!("host_timeout_seconds = {seconds} is out of range; give 60 to 315360000"));
@@ -294,6 +331,7 @@ impl Settings {
         let changed = [
             ("listen", self.listen != new.listen),
             ("netmap", self.netmap != new.netmap),
+            ("admin_listen", self.admin_listen != new.admin_listen),
             ("log_file", self.log_file != new.log_file),
             ("log_format", self.log_format != new.log_format),
             ("log_facility", self.log_facility != new.log_facility),
@@ -304,6 +342,19 @@ impl Settings {
             ("host_timeout_seconds", self.host_timeout_seconds != new.host_timeout_seconds),
         ];
         changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
+
+    /// What the archive keeps, counted from now. `held` are bytes of deleted segments that somebody still reads.
+    pub fn keep(&self, held: u64) -> archive::Keep {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let since = now.saturating_sub(u64::from(self.keep_days) * 86_400);
+        let some = |bytes: Bytes| (bytes.0 > 0).then_some(bytes.0);
+        archive::Keep {
+            since: (self.keep_days > 0).then(|| u32::try_from(since).unwrap_or(u32::MAX)),
+            bytes: some(self.keep_bytes),
+            free: some(self.keep_free_bytes),
+            held,
+        }
     }
 
     pub(crate) fn keep_alive(&self) -> Duration {
@@ -336,7 +387,7 @@ mod tests {
             .filter_map(|l| l.strip_prefix("# ").filter(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))))
             .map(|l| format!("{l}\n"))
             .collect();
-        assert_eq!(live.lines().count(), 20);
+        assert_eq!(live.lines().count(), 24);
         assert_eq!(Settings::parse(&live, "x").unwrap(), Settings::default());
     }
 
@@ -358,6 +409,9 @@ mod tests {
             ("log_file = \"syslog://a:b\"", &["s.toml: log_file: \"a:b\" is no HOST:PORT"]),
             ("log_format = \"xml\"", &["line 1: log_format", "json"]),
             ("log_facility = \"local8\"", &["line 1: log_facility", "local7"]),
+            ("keep_days = 40000", &["keep_days = 40000 is out of range; give 0 to 36525"]),
+            ("keep_bytes = \"20 parrots\"", &["line 1: keep_bytes", "20 parrots", "20GB"]),
+            ("keep_free_bytes = -1", &["line 1: keep_free_bytes", "-1"]),
             ("= 3", &["line 1"]),
         ] {
             let error = Settings::parse(text, "s.toml").unwrap_err().to_string();
@@ -365,6 +419,17 @@ mod tests {
                 assert!(error.contains(word), "{text}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn limits_that_are_not_set_do_not_apply() {
+        let keep = |text| Settings::parse(text, "x").unwrap().keep(5);
+        let default = keep("");
+        assert_eq!((default.since, default.bytes, default.free, default.held), (None, None, Some(1_000_000_000), 5));
+        let all = keep("keep_days = 2\nkeep_bytes = \"3GB\"\nkeep_free_bytes = 0\n");
+        assert_eq!((all.bytes, all.free), (Some(3_000_000_000), None));
+        let now = u32::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap();
+        assert!((now - 172_801..=now - 172_790).contains(&all.since.unwrap()));
     }
 
     #[test]

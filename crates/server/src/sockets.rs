@@ -39,9 +39,16 @@ pub(crate) fn listen(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>> {
     Ok(listeners)
 }
 
-/// Sets the options of a new connection: small messages at once, and probes that find a dead peer in five minutes.
-pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+/// How much longer than a client may take nothing its system may acknowledge nothing: a client that is there but does not
+/// read is to be told apart from one that is gone.
+const GONE: Duration = Duration::from_secs(5);
+
+/// Sets the options of a new connection: small messages at once, and probes that find a dead peer in five minutes. What
+/// was sent to one, a keep-alive at least, is given up after `stall`; the system alone would try for a quarter of an hour.
+pub(crate) fn tune(stream: &TcpStream, stall: Duration) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let most = u32::try_from((stall + GONE).as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(stream, most)?;
     sockopt::set_socket_keepalive(stream, true)?;
     sockopt::set_tcp_keepidle(stream, Duration::from_secs(120))?;
     sockopt::set_tcp_keepintvl(stream, Duration::from_secs(30))?;
@@ -98,7 +105,7 @@ mod tests {
         let Ok(dual) = listen(&["[::]:0".parse().unwrap()]) else { return };
         let port = dual[0].local_addr().unwrap().port();
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        tune(&stream).unwrap();
+        tune(&stream, Duration::from_secs(1)).unwrap();
         drop(dual);
         listen(&[SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), format!("[::]:{port}").parse().unwrap()]).unwrap();
     }

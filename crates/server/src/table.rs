@@ -1,5 +1,6 @@
 //! The host table: every connection, how many there may be, and how each is doing.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -139,17 +140,23 @@ impl Table {
         (self.lock().slots.len(), self.accepted.load(Ordering::Relaxed))
     }
 
-    /// How all are doing; `committed` is the archival second of the archive's last commit.
-    pub(crate) fn stats(&self, committed: u32) -> Stats {
+    /// How all are doing; `committed` gives the archival second of the last commit of a netmap's archive, `netmap` is the
+    /// one of the settings.
+    pub(crate) fn stats(&self, netmap: u32, committed: impl Fn(u32) -> u32) -> Stats {
+        let mut known = BTreeMap::from([(netmap, committed(netmap))]);
         let inner = self.lock();
-        let stats = inner.slots.iter().map(|(number, s)| s.progress.stats(*number, s.peer, s.connected, committed));
+        let stats = inner.slots.iter().map(|(number, s)| {
+            let netmap = s.progress.netmap().unwrap_or(netmap);
+            let committed = *known.entry(netmap).or_insert_with(|| committed(netmap));
+            s.progress.stats(*number, s.peer, s.connected, committed)
+        });
         let mut sessions: Vec<_> = stats.collect();
         drop(inner);
         sessions.sort_by_key(|s| (s.connected, s.number));
         Stats {
             accepted: self.accepted.load(Ordering::Relaxed),
             refused: self.refused.load(Ordering::Relaxed),
-            committed,
+            committed: known.get(&netmap).copied().unwrap_or(0),
             sessions,
         }
     }
@@ -194,7 +201,7 @@ mod tests {
         drop(first);
         let again = admit("192.0.2.1:1003").unwrap();
         assert_eq!(again.number, 4);
-        let stats = table.stats(0);
+        let stats = table.stats(0, |_| 0);
         assert_eq!((stats.accepted, stats.refused, stats.sessions.len()), (4, 2, 3));
     }
 

@@ -62,7 +62,8 @@ fn nested(block: &Block, expected: &'static Layout, choose: Choose<'_>) -> Block
     }
 }
 
-fn value(value: &Value, from: Option<&Field>, to: &Field, choose: Choose<'_>) -> Value {
+/// A value of the field `from` as it stands in the field `to`.
+pub(crate) fn value(value: &Value, from: Option<&Field>, to: &Field, choose: Choose<'_>) -> Value {
     let address = from.is_some_and(|f| matches!(f.kind, Kind::Ipv4));
     match (value, to.kind) {
         (Value::Block(inner), Kind::Block { expected, .. }) => Value::Block(nested(inner, expected, choose)),

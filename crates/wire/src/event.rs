@@ -172,68 +172,97 @@ impl Block {
     }
 
     fn encode_field(&self, position: usize, field: &Field, out: &mut Vec<u8>) {
-        let value = self.value(position);
-        let octets = match value {
-            Value::Octets(o) => o.as_slice(),
-            _ => &[],
-        };
-        match field.kind {
-            Kind::Uint => {
-                let counted = field.counts.filter(|i| usize::from(*i) < self.present);
-                let counted = counted.map(|i| match self.value(i.into()) {
-                    Value::Octets(o) => (o.len() as u64).saturating_add_signed(-i64::from(field.adjust)),
-                    _ => 0u64.saturating_add_signed(-i64::from(field.adjust)),
-                });
-                let number = match (counted, value) {
-                    (Some(length), _) => length,
-                    (None, Value::Uint(n)) => *n,
-                    _ => 0,
-                };
-                let bytes = number.to_be_bytes();
-                out.extend_from_slice(bytes.get(8 - usize::from(field.fixed).min(8)..).unwrap_or_default());
+        let counts = field.counts.filter(|i| usize::from(*i) < self.present);
+        let counted = counts.map(|i| counted(field, self.value(i.into())));
+        let kind = self.kinds.iter().find(|(at, _)| *at == position).map(|(_, word)| *word);
+        encode_value(self.layout, field, self.value(position), counted, kind, out);
+    }
+}
+
+/// The number in a field that holds the length of another one, whose value this is.
+pub(crate) fn counted(field: &Field, value: &Value) -> u64 {
+    let octets = match value {
+        Value::Octets(o) => o.len() as u64,
+        _ => 0,
+    };
+    octets.saturating_add_signed(-i64::from(field.adjust))
+}
+
+/// Appends a field of a layout. `counted` is the number in a field that holds a length, `kind` the block type under which
+/// a list or blob was found.
+pub(crate) fn encode_value(
+    layout: &Layout,
+    field: &Field,
+    value: &Value,
+    counted: Option<u64>,
+    kind: Option<u32>,
+    out: &mut Vec<u8>,
+) {
+    let octets = match value {
+        Value::Octets(o) => o.as_slice(),
+        _ => &[],
+    };
+    let kind = || kind.unwrap_or_else(|| primitive_type(layout.series, field.kind));
+    match field.kind {
+        Kind::Uint => {
+            let number = match (counted, value) {
+                (Some(length), _) => length,
+                (None, Value::Uint(n)) => *n,
+                _ => 0,
+            };
+            let bytes = number.to_be_bytes();
+            out.extend_from_slice(bytes.get(8 - usize::from(field.fixed).min(8)..).unwrap_or_default());
+        }
+        Kind::Hex | Kind::Uuid | Kind::Ipv4 | Kind::Ipv6 | Kind::Mac => {
+            let size = usize::from(field.fixed);
+            let (start, end) = (out.len(), out.len() + size);
+            out.extend_from_slice(octets.get(..size).unwrap_or(octets));
+            out.resize(end, 0);
+            if field.little
+                && let Some(written) = out.get_mut(start..)
+            {
+                written.reverse();
             }
-            Kind::Hex | Kind::Uuid | Kind::Ipv4 | Kind::Ipv6 | Kind::Mac => {
-                let size = usize::from(field.fixed);
-                let (start, end) = (out.len(), out.len() + size);
-                out.extend_from_slice(octets.get(..size).unwrap_or(octets));
-                out.resize(end, 0);
-                if field.little
-                    && let Some(written) = out.get_mut(start..)
-                {
-                    written.reverse();
-                }
+        }
+        Kind::Counted { .. } => out.extend_from_slice(octets),
+        Kind::String => push_primitive(out, 0, octets),
+        Kind::Blob => push_primitive(out, kind(), octets),
+        Kind::Block { expected, .. } => match value {
+            // Without a header nothing would tell another layout apart.
+            Value::Block(block) if !expected.header && block.layout != expected => {
+                block.convert(expected).encode(out);
             }
-            Kind::Counted { .. } => out.extend_from_slice(octets),
-            Kind::String => push_primitive(out, 0, octets),
-            Kind::Blob => push_primitive(out, self.kind(position, field.kind), octets),
-            Kind::Block { expected, .. } => match value {
-                // Without a header nothing would tell another layout apart.
-                Value::Block(block) if !expected.header && block.layout != expected => {
-                    block.convert(expected).encode(out);
-                }
-                Value::Block(block) => block.encode(out),
-                _ if expected.is_any() => push_primitive(out, 0, &[]),
-                _ => Block::new(expected).encode(out),
-            },
-            Kind::List { .. } => {
-                let start = out.len();
-                if !field.repeat {
-                    push_primitive(out, self.kind(position, field.kind), &[]);
-                }
-                if let Value::List(items) = value {
-                    items.iter().for_each(|item| item.encode(out));
-                }
-                if !field.repeat {
-                    patch_length(out, start);
-                }
+            Value::Block(block) => block.encode(out),
+            _ if expected.is_any() => push_primitive(out, 0, &[]),
+            _ => Block::new(expected).encode(out),
+        },
+        Kind::List { .. } => {
+            let start = out.len();
+            if !field.repeat {
+                push_primitive(out, kind(), &[]);
+            }
+            if let Value::List(items) = value {
+                items.iter().for_each(|item| item.encode(out));
+            }
+            if !field.repeat {
+                patch_length(out, start);
             }
         }
     }
+}
 
-    /// The block type of a list or blob: as it was found, else as the layout has it.
-    fn kind(&self, position: usize, kind: Kind) -> u32 {
-        let found = self.kinds.iter().find(|(at, _)| *at == position);
-        found.map_or_else(|| primitive_type(self.layout.series, kind), |(_, word)| *word)
+/// The value a decoded block has at a position, and the block type of a list or blob.
+pub(crate) fn owned(view: View<'_>, position: usize, field: &Field) -> (Value, Option<u32>) {
+    match view.value(position) {
+        None => (Value::Unset, None),
+        Some(Borrowed::Uint(n)) => (Value::Uint(n), None),
+        Some(Borrowed::Block(inner)) => (Value::Block(inner.into()), None),
+        Some(Borrowed::List(list)) => {
+            let items = list.items().map(Block::from).collect();
+            (Value::List(items), Some(list.block_type()).filter(|_| !field.repeat))
+        }
+        Some(Borrowed::Blob { block_type, octets }) => (Value::Octets(octets.to_vec()), Some(block_type)),
+        Some(other) => (Value::Octets(other.octets().unwrap_or_default().to_vec()), None),
     }
 }
 
@@ -256,7 +285,7 @@ fn push_primitive(out: &mut Vec<u8>, kind: u32, octets: &[u8]) {
 }
 
 /// Writes the length of the block that starts at `start` and ends here.
-fn patch_length(out: &mut [u8], start: usize) {
+pub(crate) fn patch_length(out: &mut [u8], start: usize) {
     let length = (out.len() - start) as u32;
     if let Some(field) = out.get_mut(start + 4..start + 8) {
         field.copy_from_slice(&length.to_be_bytes());
@@ -271,21 +300,8 @@ impl From<View<'_>> for Block {
         };
         let mut block = Block { present: view.read(), trailing: view.trailing().to_vec(), ..Block::new(layout) };
         for (i, (slot, field)) in block.values.iter_mut().zip(layout.fields).enumerate() {
-            let mut found = None;
-            *slot = match view.value(i) {
-                None => Value::Unset,
-                Some(Borrowed::Uint(n)) => Value::Uint(n),
-                Some(Borrowed::Block(inner)) => Value::Block(inner.into()),
-                Some(Borrowed::List(list)) => {
-                    found = Some(list.block_type()).filter(|_| !field.repeat);
-                    Value::List(list.items().map(Block::from).collect())
-                }
-                Some(Borrowed::Blob { block_type, octets }) => {
-                    found = Some(block_type);
-                    Value::Octets(octets.to_vec())
-                }
-                Some(other) => Value::Octets(other.octets().unwrap_or_default().to_vec()),
-            };
+            let (value, found) = owned(view, i, field);
+            *slot = value;
             block.kinds.extend(found.filter(|k| *k != primitive_type(layout.series, field.kind)).map(|k| (i, k)));
         }
         block

@@ -9,6 +9,7 @@
 //! * [`layout`]: the layouts of all records and data blocks, compiled from data files at build time;
 //! * [`request`]: what a client sends; [`versions`]: event types, their versions and the records of each;
 //!   [`subscription`]: what a request selects;
+//! * [`plan`]: conversion between versions from bytes to bytes;
 //! * [`hosts`]: host data, asked for and answered;
 //! * [`client`] and [`server`]: both sides of a session as state machines that take bytes and give bytes;
 //! * [`mod@reference`]: all of these layouts as text;
@@ -26,6 +27,7 @@ pub mod hosts;
 pub mod layout;
 pub mod message;
 pub mod names;
+pub mod plan;
 pub mod record;
 pub mod reference;
 pub mod request;

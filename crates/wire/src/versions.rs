@@ -144,7 +144,7 @@ impl Event {
 }
 
 /// Leaves the IPv6 part of a discovery event header out. The address goes where it was before 5.2, if it is an IPv4 one.
-fn shorten(header: &mut Block) {
+pub(crate) fn shorten(header: &mut Block) {
     let address = match header.named("ipv6Address") {
         Some(Value::Octets(octets)) => convert::mapped(octets),
         _ => None,

@@ -188,6 +188,26 @@ impl<'r> View<'r> {
         self.frame.read.into()
     }
 
+    /// The bytes of the record or stand-alone block it belongs to.
+    pub(crate) fn data(&self) -> &'r [u8] {
+        self.data
+    }
+
+    /// What the slot of a field that is neither block nor list says, and so many bytes behind that: an offset in
+    /// [`data`](Self::data).
+    #[inline]
+    pub(crate) fn offset(&self, slot: u16, shift: u16) -> Option<usize> {
+        let at = *self.decoder.slots.get(self.frame.inside as usize + usize::from(slot))?;
+        (at != ABSENT).then_some(at as usize + usize::from(shift))
+    }
+
+    /// Where the String block at a slot ends.
+    #[inline]
+    pub(crate) fn string_end(&self, slot: u16) -> Option<usize> {
+        let at = self.offset(slot, 0)?;
+        Some(at + u32_at(self.data, at + 4)? as usize)
+    }
+
     /// The field at a position of the layout; `None` when it was not read or is not on the wire.
     #[inline]
     pub fn value(&self, position: usize) -> Option<Value<'r>> {

@@ -1,14 +1,20 @@
 //! The arguments of every command.
 
+mod clients;
+mod control;
 mod hosts;
 mod operations;
 mod publish;
 mod service;
+mod store;
 
+pub(crate) use clients::*;
+pub(crate) use control::*;
 pub(crate) use hosts::*;
 pub(crate) use operations::*;
 pub(crate) use publish::*;
 pub(crate) use service::*;
+pub(crate) use store::*;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use outputs::Dialect;
@@ -39,7 +45,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  estreamer demo --seconds 10\n\nThe collected events are left in ./demo-data/.")]
     Demo(Demo),
     /// Make the home of a server: authority, certificate, settings
-    #[command(after_help = "Example:\n  estreamer init /var/lib/estreamer --name estreamer.example.com")]
+    #[command(after_help = INIT_HELP)]
     Init(Init),
     /// Run the eStreamer service
     #[command(after_help = SERVER_HELP)]
@@ -47,9 +53,12 @@ pub(crate) enum Command {
     /// Start, stop, restart or reload the service, or ask how it is doing
     #[command(after_help = MANAGE_HELP)]
     Manage(Manage),
-    /// Create, list and remove the clients of a server
+    /// Create, list, renew, download and remove the clients of a server
     #[command(subcommand)]
     Clients(Clients),
+    /// Password and tokens of the administration page and API; the server's certificate
+    #[command(subcommand)]
+    Admin(Admin),
     /// List the hosts of a server's network map
     #[command(after_help = HOSTS_HELP)]
     Hosts(ListHosts),
@@ -62,6 +71,11 @@ pub(crate) enum Command {
     /// Create, list and remove the tokens of those who publish over HTTP
     #[command(subcommand)]
     Tokens(Tokens),
+    /// Take care of a server's archive: examine, repair, export, prune
+    #[command(subcommand)]
+    Store(Store),
+    #[command(flatten)]
+    Control(Control),
     #[command(flatten)]
     Operation(Operation),
     /// Try out a server: the reference client, with the options of ssl_test.pl
@@ -121,6 +135,9 @@ pub(crate) struct Init {
     /// Name or address of this server for its certificate; may be given several times [default: this host's name]
     #[arg(long = "name", value_name = "NAME")]
     pub(crate) names: Vec<String>,
+    /// File with the password of the administration page [default: asked for at a terminal]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_password_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -131,6 +148,9 @@ pub(crate) struct Server {
     /// Address to listen on; may be given several times [default: the settings; all addresses, port 8302]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Vec<SocketAddr>,
+    /// Address of the administration page; may be given several times [default: the settings; port 8443 of this machine]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) admin: Vec<SocketAddr>,
     /// Stay in the foreground
     #[arg(long)]
     pub(crate) nodaemon: bool,
@@ -140,41 +160,6 @@ pub(crate) struct Server {
     /// Do not compare the name in a client's certificate with its address; all other checks stay
     #[arg(long)]
     pub(crate) nohostcheck: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Clients {
-    /// Create a client: issues its certificate and writes HOST.pkcs12
-    #[command(after_help = "Example:\n  estreamer clients add --home /var/lib/estreamer 192.0.2.10")]
-    Add {
-        /// The server's home
-        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
-        home: PathBuf,
-        /// Host name or address of the client, as the server sees it
-        host: String,
-        /// Password of the PKCS#12 file
-        #[arg(long, value_name = "TEXT")]
-        password: Option<String>,
-        /// Where to write the PKCS#12 file [default: HOST.pkcs12 in the current folder]
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// List the clients
-    #[command(after_help = "Example:\n  estreamer clients list --home /var/lib/estreamer")]
-    List {
-        /// The server's home
-        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
-        home: PathBuf,
-    },
-    /// Remove a client: its certificate is refused from now on
-    #[command(after_help = "Example:\n  estreamer clients remove --home /var/lib/estreamer 192.0.2.10")]
-    Remove {
-        /// The server's home
-        #[arg(long, value_name = "DIR", env = "ESTREAMER_HOME", hide_env_values = true)]
-        home: PathBuf,
-        /// The client
-        host: String,
-    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -189,9 +174,10 @@ pub(crate) enum Sensor {
         after_help = "Example:\n  estreamer sensor eve --home /var/lib/estreamer --device 3 --name ids-3 /var/log/suricata/eve.json\n  \
                       estreamer sensor eve --home /var/lib/estreamer --socket /run/suricata/eve.sock\n  \
                       estreamer sensor eve --home /var/lib/estreamer --once eve.json.gz\n\n\
-                      A file is read on from where the last run ended, across rotations. A socket\n(filetype: unix_stream) cannot be read \
-                      again: what was not committed when the sensor\nwas killed is lost. What each type of line became is logged every five \
-                      minutes.\n\nExit codes: 0 done, 1 failed, 2 wrong arguments, 3 some lines are no events."
+                      A file is read on from where the last run ended, across rotations. What is read from a\nsocket (filetype: \
+                      unix_stream) is kept until the archive has it; what Suricata says while\nnobody listens is lost. What each type \
+                      of line became is logged every five minutes.\n\n\
+                      Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 some lines are no events."
     )]
     Eve(Eve),
     /// Make up the events of an enterprise
@@ -224,6 +210,8 @@ pub(crate) struct Unified2 {
     /// Name of this sensor
     #[arg(long, value_name = "NAME", default_value = "snort")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// End when all there is has been read
     #[arg(long)]
     pub(crate) once: bool,
@@ -246,12 +234,8 @@ pub(crate) struct Eve {
     /// Name of this sensor
     #[arg(long, value_name = "NAME", default_value = "suricata")]
     pub(crate) name: String,
-    /// Netmap id of the sensor's domain: which archive it writes to [default: the one of the settings]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=0x7fff))]
-    pub(crate) netmap: Option<u32>,
-    /// Name of the domain
-    #[arg(long, value_name = "NAME")]
-    pub(crate) domain: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// Security zone that traffic comes in from
     #[arg(long, value_name = "NAME")]
     pub(crate) zone: Option<String>,
@@ -280,6 +264,8 @@ pub(crate) struct Simulate {
     /// Events a second [default: as fast as possible]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: Option<u32>,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! The arguments of the commands that take records from other programs.
 
+use super::InDomain;
 use clap::{Args, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -26,6 +27,8 @@ pub(crate) struct Publish {
     /// Name under which the ids of lines are known
     #[arg(long, value_name = "NAME", default_value = "publish")]
     pub(crate) source: String,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// A file of JSON lines, or - for standard input
     pub(crate) file: PathBuf,
 }
@@ -65,6 +68,8 @@ pub(crate) struct Replay {
     /// Begin anew, although these files were replayed before
     #[arg(long)]
     pub(crate) again: bool,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
     /// Files of captured messages
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
@@ -123,6 +128,8 @@ pub(crate) struct RecordJson {
     pub(crate) plain_http: bool,
     #[command(flatten)]
     pub(crate) device: Device,
+    #[command(flatten)]
+    pub(crate) place: InDomain,
 }
 
 #[derive(Debug, Subcommand)]

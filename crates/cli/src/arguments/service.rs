@@ -68,8 +68,9 @@ impl Server {
     /// The options as they are given on a command line, without home and `--nodaemon`.
     pub(crate) fn options(&self) -> Vec<String> {
         // All fields by name: a new option must not be forgotten at a restart.
-        let Server { home: _, nodaemon: _, listen, debug, nohostcheck } = self;
+        let Server { home: _, nodaemon: _, listen, admin, debug, nohostcheck } = self;
         let mut options: Vec<String> = listen.iter().flat_map(|a| ["--listen".to_owned(), a.to_string()]).collect();
+        options.extend(admin.iter().flat_map(|a| ["--admin".to_owned(), a.to_string()]));
         for (set, flag) in [(debug, "--debug"), (nohostcheck, "--nohostcheck")] {
             if *set {
                 options.push(flag.to_owned());

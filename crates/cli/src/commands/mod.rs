@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod admin;
 mod archive;
 mod clean;
 mod clients;
@@ -9,27 +10,33 @@ mod config_init;
 mod configure;
 mod decode;
 mod demo;
+mod domain;
+mod domains;
+mod events;
 mod hosts;
 mod init;
 mod manage;
 mod manage_status;
+mod pause;
 mod place;
 mod presets;
 mod publish;
 mod schema;
 mod sensor;
+mod sensors;
 mod server;
 mod setup;
 mod ssl_test;
 mod start;
 mod status;
 mod stop;
+mod store;
 mod test;
 mod tokens;
 
 pub(crate) use ssl_test::spelled;
 
-use crate::arguments::{Arguments, Command, Config, Operation};
+use crate::arguments::{Arguments, Command, Config, Control, Operation};
 use crate::exit::{Exit, Failure};
 use clap::CommandFactory;
 
@@ -41,11 +48,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Server(server) => server::run(&server),
         Command::Manage(manage) => manage::run(&manage),
         Command::Clients(clients) => clients::run(&clients),
+        Command::Admin(admin) => admin::run(&admin),
         Command::Hosts(hosts) => hosts::run(&hosts),
         Command::Sensor(sensor) => sensor::run(&sensor),
         Command::Publish(publish) => publish::run(&publish),
         Command::Tokens(tokens) => tokens::run(&tokens),
+        Command::Store(store) => store::run(&store),
         Command::Operation(operation) => operate(operation),
+        Command::Control(control) => administer(&control),
         Command::SslTest(ssl_test) => ssl_test::run(&ssl_test),
         Command::Decode(decode) => decode::run(&decode),
         Command::Schema(schema) => schema::run(&schema),
@@ -70,6 +80,16 @@ fn operate(operation: Operation) -> Result<Exit, Failure> {
         Operation::Config(Config::Check { file }) => config_check::run(&file),
         Operation::Config(Config::Init(init)) => config_init::run(&init),
         Operation::Configure(configure) => configure::run(&configure),
+    }
+}
+
+fn administer(control: &Control) -> Result<Exit, Failure> {
+    match control {
+        Control::Events(events) => events::run(events),
+        Control::Sensors(sensors) => sensors::run(sensors),
+        Control::Domains(domains) => domains::run(domains),
+        Control::Pause(pause) => pause::pause(pause),
+        Control::Resume(resume) => pause::resume(resume),
     }
 }
 

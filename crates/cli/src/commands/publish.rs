@@ -1,6 +1,6 @@
 //! `estreamer publish`: lines of JSON to an archive.
 
-use super::stop_flag;
+use super::{domain, stop_flag};
 use crate::arguments::{Device, Publish};
 use crate::exit::{Exit, Failure, say};
 use crate::logging;
@@ -35,7 +35,9 @@ pub(crate) fn run(arguments: &Publish) -> Result<Exit, Failure> {
     let name = arguments.file.display().to_string();
     let input = open(&arguments.file)?;
     let stop = stop_flag()?;
-    let mut publisher = Publisher::open(&home.archive(), home.settings()?.netmap, &settings, &stop)?;
+    let place = domain::of_sensor(&home, &arguments.place)?;
+    settings.registry = Some(place.registry(&home));
+    let mut publisher = Publisher::open(&home.archive(), place.netmap, &settings, &stop)?;
 
     // Reading waits for whoever writes the lines: it must not keep those that came from being committed.
     let (sender, lines) = sync_channel(1000);
@@ -49,6 +51,9 @@ pub(crate) fn run(arguments: &Publish) -> Result<Exit, Failure> {
         "{} records published, {} known already, {} lines rejected",
         report.accepted, report.known, report.rejected
     ));
+    if report.discarded > 0 {
+        say(format_args!("{} records were left out: their event types are not captured", report.discarded));
+    }
     Ok(if report.rejected > 0 { Exit::Incomplete } else { Exit::Done })
 }
 
@@ -96,6 +101,12 @@ fn take(
     stop: &std::sync::atomic::AtomicBool,
 ) -> Result<(), Failure> {
     while !stop.load(Ordering::Relaxed) {
+        if publisher.held() {
+            publisher.commit(stop)?;
+            if !publisher.wait_while_held(stop) {
+                break;
+            }
+        }
         let (number, line) = match lines.recv_timeout(QUIET) {
             Ok(Ok(line)) => line,
             Ok(Err(error)) => return Err(Failure::new(format!("{name} cannot be read: {error}"))),

@@ -1,6 +1,6 @@
 //! `estreamer sensor`.
 
-use super::{publish::device, stop_flag, tokens::tokens};
+use super::{domain, publish::device, stop_flag, tokens::tokens};
 use crate::arguments::{Eve, RecordJson, Replay, Sensor, Simulate, Times, Unified2};
 use crate::exit::{Exit, Failure};
 use crate::logging;
@@ -37,8 +37,10 @@ fn unified2(arguments: &Unified2) -> Result<Exit, Failure> {
     let mut settings = snort::Settings::new(&arguments.spool, arguments.device, &arguments.name);
     settings.base = arguments.base.clone();
     settings.maps = arguments.maps.clone();
+    let place = domain::of_sensor(&home, &arguments.place)?;
+    settings.registry = Some(place.registry(&home));
     settings.map = Some(home.map_path());
-    let mut sensor = SnortSensor::open(&settings, &home.archive(), home.settings()?.netmap)?;
+    let mut sensor = SnortSensor::open(&settings, &home.archive(), place.netmap)?;
     let stop = stop_flag()?;
     ready(&format!("Following {}", arguments.spool.display()));
     if arguments.once {
@@ -52,19 +54,18 @@ fn unified2(arguments: &Unified2) -> Result<Exit, Failure> {
         "{} events, {} packets and {} extra data records read into the archive; {} not mapped, {} damaged",
         totals.events, totals.packets, totals.extra_data, totals.unmapped, totals.malformed
     );
+    left_out(sensor.counters().discarded());
     Ok(if totals.malformed + totals.unmapped > 0 { Exit::Incomplete } else { Exit::Done })
 }
 
 fn eve(arguments: &Eve) -> Result<Exit, Failure> {
     let home = Home::open(&arguments.home)?;
-    let netmap = match arguments.netmap {
-        Some(netmap) => netmap,
-        None => home.settings()?.netmap,
-    };
-    let mut settings = eve::Settings::new(&arguments.input, arguments.device, &arguments.name, netmap);
+    let place = domain::of_sensor(&home, &arguments.place)?;
+    let mut settings = eve::Settings::new(&arguments.input, arguments.device, &arguments.name, place.netmap);
+    settings.registry = Some(place.registry(&home));
     settings.socket = arguments.socket;
+    settings.identity.domain = place.name;
     settings.map = Some(home.map_path());
-    settings.identity.domain.clone_from(&arguments.domain);
     settings.identity.zone.clone_from(&arguments.zone);
     settings.bounds.flows = usize::try_from(arguments.flows).unwrap_or(usize::MAX);
     settings.bounds.age = arguments.flow_age;
@@ -91,6 +92,7 @@ fn eve(arguments: &Eve) -> Result<Exit, Failure> {
         tally.bad(),
         tally.unfinished()
     );
+    left_out(sensor.counters().discarded());
     Ok(if tally.bad() > 0 { Exit::Incomplete } else { Exit::Done })
 }
 
@@ -99,25 +101,36 @@ fn simulate(arguments: &Simulate) -> Result<Exit, Failure> {
     let mut settings = simulate::Settings::new(arguments.seed);
     settings.events = arguments.events;
     settings.rate = arguments.rate.and_then(NonZeroU32::new);
-    let mut simulation = Simulation::open(settings, &home.archive(), home.settings()?.netmap)?;
+    let place = domain::of_sensor(&home, &arguments.place)?;
+    settings.registry = Some(place.registry(&home));
+    let mut simulation = Simulation::open(settings, &home.archive(), place.netmap)?;
     let before = simulation.progress().events();
     let stop = stop_flag()?;
     ready("Simulating events");
     simulation.run(&stop)?;
     let events = simulation.progress().events();
-    println!("{} events simulated; the archive has {events} of seed {}", events - before, arguments.seed);
+    match simulation.counters().discarded() {
+        0 => println!("{} events simulated; the archive has {events} of seed {}", events - before, arguments.seed),
+        left => println!(
+            "{} events of seed {} simulated, {left} of them left out of the archive: their types are not captured",
+            events - before,
+            arguments.seed
+        ),
+    }
     Ok(Exit::Done)
 }
 
 fn replay(arguments: &Replay) -> Result<Exit, Failure> {
     let home = Home::open(&arguments.home)?;
+    let place = domain::of_sensor(&home, &arguments.place)?;
     let settings = replay::Settings {
         files: arguments.files.clone(),
         speed: arguments.speed.0,
         shifted: arguments.times == Times::Shifted,
         again: arguments.again,
+        registry: Some(place.registry(&home)),
     };
-    let mut replay = replay::Replay::open(settings, &home.archive(), home.settings()?.netmap)?;
+    let mut replay = replay::Replay::open(settings, &home.archive(), place.netmap)?;
     let before = replay.events();
     let stop = stop_flag()?;
     ready("Replaying captured streams");
@@ -128,6 +141,7 @@ fn replay(arguments: &Replay) -> Result<Exit, Failure> {
          {} records are kept with their flaws, {} damaged ones skipped",
         totals.events, totals.unknown, totals.metadata, totals.flawed, totals.damaged
     );
+    left_out(totals.discarded);
     if !complete {
         return Err(Failure::new("stopped before the end; the same command goes on where it ended"));
     }
@@ -138,7 +152,9 @@ fn record_json(arguments: &RecordJson) -> Result<Exit, Failure> {
     let home = Home::open(&arguments.home)?;
     let mut settings = publish::Settings::new("");
     device(&mut settings, &arguments.device);
-    let mut service = publish::Service::new(&home.archive(), home.settings()?.netmap, settings)?;
+    let place = domain::of_sensor(&home, &arguments.place)?;
+    settings.registry = Some(place.registry(&home));
+    let mut service = publish::Service::new(&home.archive(), place.netmap, settings)?;
     let stop = stop_flag()?;
     if let Some(path) = &arguments.socket {
         service.socket(path)?;
@@ -150,4 +166,11 @@ fn record_json(arguments: &RecordJson) -> Result<Exit, Failure> {
     ready("Taking records as lines of JSON");
     service.run(&stop)?;
     Ok(Exit::Done)
+}
+
+/// Says how many events were left out, if any were.
+fn left_out(events: u64) {
+    if events > 0 {
+        println!("{events} records were left out of the archive: their event types are not captured");
+    }
 }

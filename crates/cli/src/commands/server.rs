@@ -8,7 +8,7 @@ use crate::service::server_pid::{PidFile, State, state};
 use crate::service::told::Told;
 use crate::service::{socket, watchdog};
 use server::log::{Lines, Target};
-use server::{Home, Options, Server, Settings};
+use server::{Handle, Home, Options, Server, Settings};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,11 +61,21 @@ fn foreground(arguments: &Arguments, home: Home) -> Result<Exit, Failure> {
         let server = Server::bind(home.clone(), options)?;
         let mut told = Told::new(server.handle(), home.clone(), Notify::from_environment());
         (told.options, told.background, told.log) = (arguments.options(), detached, target_name(&target));
+        administer(server.handle(), home.clone(), arguments);
         serve(server, Arc::new(told), &pid_file).await
     });
     socket::remove(&home);
     log.flush(LAST_LINES);
     ended
+}
+
+/// Starts the administration page and API. The service goes on without, whatever is wrong with them.
+fn administer(handle: Handle, home: Home, arguments: &Arguments) {
+    let listen = Some(arguments.admin.clone()).filter(|l| !l.is_empty());
+    match admin::Admin::new(home, handle, admin::Options { listen, ..admin::Options::default() }) {
+        Ok(admin) => drop(tokio::spawn(admin.run(std::future::pending()))),
+        Err(error) => tracing::error!("The administration page is not there: {error}"),
+    }
 }
 
 /// Serves until a signal ends it.

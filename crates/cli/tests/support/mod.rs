@@ -10,6 +10,9 @@
 
 pub mod archived;
 pub mod authority;
+pub mod backdated;
+pub mod browser;
+pub mod disk;
 pub mod peer;
 pub mod programs;
 pub mod receivers;
@@ -84,9 +87,19 @@ pub struct Site {
 impl Site {
     /// A folder with a fresh home whose server is called localhost.
     pub fn new() -> Site {
-        let site = Site { dir: tempfile::tempdir().unwrap() };
-        site.run(&["init", &site.home(), "--name", "localhost", "--name", "127.0.0.1"]).success();
+        let site = Site::empty();
+        site.init();
         site
+    }
+
+    /// A folder with nothing in it.
+    pub fn empty() -> Site {
+        Site { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// Makes the home.
+    pub fn init(&self) {
+        self.run(&["init", &self.home(), "--name", "localhost", "--name", "127.0.0.1"]).success();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -24,8 +24,6 @@ pub(super) enum Found {
     TooLong,
     /// Something happened that a person may want to know.
     Notice(Notice),
-    /// A connection has ended.
-    Ended,
     /// Nothing, for now.
     Nothing,
 }

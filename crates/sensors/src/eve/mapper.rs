@@ -65,6 +65,8 @@ pub struct Mapper {
     pub(super) new_users: Vec<String>,
     tally: Tally,
     events: u32,
+    /// Time of the newest line.
+    newest: u32,
     /// The network map, where there is one.
     pub(super) judge: Option<netmap::Judge>,
     pub(super) sighted: Option<Sighted>,
@@ -112,6 +114,7 @@ impl Mapper {
             new_users: Vec::new(),
             tally,
             events,
+            newest: 0,
             judge: None,
             sighted: None,
         })
@@ -127,6 +130,11 @@ impl Mapper {
     /// What became of the lines so far.
     pub fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Time of the newest line, Unix seconds; 0 before the first.
+    pub(super) fn newest(&self) -> u32 {
+        self.newest
     }
 
     /// Flows that have not ended.
@@ -220,6 +228,7 @@ impl Mapper {
             Ok(header) => header,
             Err(reason) => return Ok(Some(reason)),
         };
+        self.newest = self.newest.max(header.time.second);
         if let Some(sighted) = &mut self.sighted {
             sighted.line(event_type, &line, &header, self.mapping);
         }

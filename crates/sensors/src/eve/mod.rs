@@ -20,8 +20,9 @@
 //! commit, whose rows say from which commit to which they hold; the commit's number is in the position. After a crash the
 //! archive says which commit was the last one, and the database gives what was known then.
 //!
-//! A socket cannot be read again: what Suricata wrote and was not committed, at most a fraction of a second, is lost when
-//! the sensor is killed, and what it writes while nobody listens as well.
+//! A socket cannot be read again. So what is read from it is written into files first (`spool.rs`), and their place is
+//! committed as that of any file is. What is lost when the sensor is killed is what Suricata has handed to the system and
+//! the sensor has not read yet, and what Suricata writes while nobody listens.
 
 mod alert;
 mod connection;
@@ -38,6 +39,7 @@ mod place;
 mod sensor;
 mod sighted;
 mod socket;
+mod spool;
 mod store;
 mod tail;
 mod tally;
@@ -209,6 +211,9 @@ impl EveError {
     /// Whether the state could not be written for lack of room.
     fn is_full(&self) -> bool {
         let EveError::State { source, .. } = self else { return false };
-        source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+        // Without room SQLite cannot make the memory that its processes share either.
+        let shared =
+            source.sqlite_error().map(|error| error.extended_code) == Some(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+        shared || source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rustix::fs::{FlockOperation, flock};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::duty::{About, Registry};
 use crate::feed::{Counters, Feed, Limits, pause};
 
 use super::follow::{Follow, Found, Notice};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub grace: Duration,
     /// How often the counts are logged (5 min).
     pub report_every: Duration,
+    /// Where the sensor is known; without it all is captured, and nobody can hold it.
+    pub registry: Option<Registry>,
     /// The network map, by which intrusion events get their impact. It need not be there.
     pub map: Option<PathBuf>,
 }
@@ -61,6 +64,7 @@ impl Settings {
             bounds: Bounds::default(),
             grace: Duration::from_secs(2),
             report_every: Duration::from_secs(300),
+            registry: None,
             map: None,
         }
     }
@@ -122,19 +126,24 @@ impl EveSensor {
         let identity = &settings.identity;
         let source = settings.source()?;
         let lock = lock(state, identity)?;
-        let mut feed = Feed::open(root, identity.netmap, &source, Limits::default())?;
+        let about = About { kind: "eve", device: identity.device_id, name: &identity.device_name };
+        let registry = settings.registry.as_ref();
+        let mut feed = Feed::registered(root, identity.netmap, &source, Limits::default(), registry, about)?;
         let position = match feed.committed_position()? {
             Some(bytes) => Position::decode(&bytes).ok_or(EveError::Position)?,
             None => Position::default(),
         };
-        let name = format!("eve-{}-{:016x}.db", identity.netmap, xxh3_64(&source));
-        let (store, known) = Store::open(&state.join(name), position.commit)?;
+        let name = format!("eve-{}-{:016x}", identity.netmap, xxh3_64(&source));
+        let path = state.join(format!("{name}.db"));
+        // Nobody asks it to stop before it is open; a signal ends the process then.
+        let never = AtomicBool::new(false);
+        let (store, known) = with_room(|| pause(&never, RETRY), |_| {}, || Store::open(&path, position.commit))?;
         let waiting = known.flows.len();
         let mut mapper = Mapper::resume(identity.clone(), settings.bounds, known.flows, known.users, position.events)?;
         if let Some(map) = &settings.map {
             mapper.use_map(map);
         }
-        let input = open(settings, position.place.as_ref())?;
+        let input = open(settings, position.place.as_ref(), &state.join(format!("{name}.spool")))?;
         let mut out = Output::default();
         mapper.introduce(&mut out)?;
         tracing::info!(
@@ -183,6 +192,7 @@ impl EveSensor {
                 Ok(()) => {
                     if trouble.take().is_some() {
                         tracing::info!("The input can be read again.");
+                        self.feed.waits_for(None);
                     }
                     POLL
                 }
@@ -192,6 +202,7 @@ impl EveSensor {
                     let text = error.to_string();
                     if trouble.as_ref() != Some(&text) {
                         tracing::error!(%error, "The input cannot be read. It is tried again every second.");
+                        self.feed.waits_for(Some(&text));
                         trouble = Some(text);
                     }
                     RETRY
@@ -235,18 +246,31 @@ impl EveSensor {
     /// As for [`drain`](Self::drain).
     pub fn read(&mut self, stop: &AtomicBool) -> Result<(), EveError> {
         while !stop.load(Ordering::Relaxed) {
+            if !self.gate(stop)? {
+                return Ok(());
+            }
             let found = self.poll()?;
             if found == Found::Nothing {
+                self.feed.lag(0);
                 break;
             }
             self.handle(&found)?;
             if self.due() {
+                self.feed.lag_behind(now());
                 self.commit(stop)?;
             }
         }
         self.mapper.evict(now(), &mut self.out)?;
         self.push()?;
         self.commit(stop)
+    }
+
+    /// Commits and waits while the sensor is held; `false` when `stop` was set meanwhile.
+    fn gate(&mut self, stop: &AtomicBool) -> Result<bool, EveError> {
+        if self.feed.held() {
+            self.commit(stop)?;
+        }
+        Ok(self.feed.wait_while_held(stop))
     }
 
     /// Whether it is time to commit. Lines that wait for their flow make no events, but are due as events are.
@@ -305,7 +329,7 @@ impl EveSensor {
                 );
                 None
             }
-            Found::Ended | Found::Nothing => None,
+            Found::Nothing => None,
         };
         if let Some(reason) = reason {
             self.feed.counters().skip();
@@ -318,6 +342,9 @@ impl EveSensor {
     fn push(&mut self) -> Result<(), EveError> {
         for metadata in self.out.metadata_records() {
             self.feed.metadata(metadata)?;
+        }
+        if self.mapper.newest() > 0 {
+            self.feed.saw(self.mapper.newest());
         }
         for event in self.out.events() {
             self.feed.event(event)?;
@@ -332,7 +359,7 @@ impl EveSensor {
             // While no file is open the place in the last one stands.
             Input::File(follow) => follow.place().or(self.position.place),
             Input::Gzip(gzip) => Some(gzip.place()),
-            Input::Socket(_) => None,
+            Input::Socket(socket) => Some(socket.place()),
         };
         if let Some(sighted) = &mut self.mapper.sighted {
             sighted.commit();
@@ -353,6 +380,9 @@ impl EveSensor {
         self.feed.position(&next.encode())?;
         self.feed.commit(stop)?;
         self.position = next;
+        if let (Input::Socket(socket), Some(place)) = (&mut self.input, &place) {
+            socket.committed(place);
+        }
         self.mapper.flows.saved();
         self.mapper.new_users.clear();
         Ok(())
@@ -360,30 +390,54 @@ impl EveSensor {
 
     /// Writes what is known of flows. While there is no room this waits, as the feed does.
     fn save(&mut self, last: u64, stop: &AtomicBool) -> Result<(), EveError> {
-        let mut said = false;
-        loop {
-            match self.store.save(last, last + 1, &self.mapper.flows, &self.mapper.new_users) {
-                Err(error) if error.is_full() => {
-                    if !std::mem::replace(&mut said, true) {
-                        tracing::warn!(%error, "There is no room, so this sensor waits; nothing is lost. Free space.");
-                    }
-                    if !pause(stop, RETRY) {
-                        return Err(error);
-                    }
-                }
-                result => {
-                    if said && result.is_ok() {
-                        tracing::info!("There is room again; the sensor goes on.");
-                    }
-                    return result;
-                }
-            }
-        }
+        let counters = self.feed.counters().clone();
+        let (store, mapper, feed) = (&mut self.store, &self.mapper, &mut self.feed);
+        with_room(
+            || pause(stop, RETRY) && (!feed.held() || feed.wait_while_held(stop)),
+            |full| counters.set_storage_full(full),
+            || store.save(last, last + 1, &mapper.flows, &mapper.new_users),
+        )
     }
 
     fn report(&mut self) {
         self.reported = Instant::now();
         tracing::info!(waiting = self.mapper.waiting(), "What became of the lines so far:\n{}", self.mapper.tally());
+    }
+}
+
+/// Does something with the database, and waits while there is no room for it, which is told once; `wait` says whether to
+/// try again.
+fn with_room<T>(
+    mut wait: impl FnMut() -> bool,
+    tell: impl Fn(bool),
+    mut work: impl FnMut() -> Result<T, EveError>,
+) -> Result<T, EveError> {
+    let mut waited = false;
+    loop {
+        match work() {
+            Err(error) if error.is_full() => {
+                if !std::mem::replace(&mut waited, true) {
+                    tell(true);
+                    tracing::warn!(
+                        %error,
+                        "The database of open flows has no room, so this sensor waits and keeps what it has; nothing is \
+                         lost. Free space on its file system: it goes on by itself."
+                    );
+                }
+                if !wait() {
+                    return Err(error);
+                }
+            }
+            result => {
+                if waited {
+                    tell(false);
+                    if result.is_ok() {
+                        tracing::info!("The database of open flows has room again; the sensor goes on.");
+                    }
+                }
+                return result;
+            }
+        }
     }
 }
 
@@ -425,11 +479,11 @@ fn lock(state: &Path, identity: &Identity) -> Result<File, EveError> {
     }
 }
 
-fn open(settings: &Settings, place: Option<&Place>) -> Result<Input, EveError> {
+fn open(settings: &Settings, place: Option<&Place>, spool: &Path) -> Result<Input, EveError> {
     let path = &settings.input;
     let failed = |what| move |source| EveError::Input { what, path: path.clone(), source };
     if settings.socket || is_socket(path) {
-        return Ok(Input::Socket(Socket::open(path).map_err(failed("listen on"))?));
+        return Ok(Input::Socket(Socket::open(path, spool, place).map_err(failed("listen on"))?));
     }
     if is_gzip(path) {
         return Ok(Input::Gzip(Gzip::open(path, place).map_err(failed("open"))?));

@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use self::capture::{Capture, Piece};
 use self::place::Place;
+use crate::duty::{About, Registry};
 use crate::feed::{Feed, FeedError, Limits, pause};
 use crate::record::prepare;
 
@@ -25,6 +26,9 @@ const PACED: Limits = Limits { bytes: 4 << 20, events: u64::MAX, age: Duration::
 
 /// Commits of one that does not: large.
 const FAST: Limits = Limits { bytes: 4 << 20, events: u64::MAX, age: Duration::from_millis(250) };
+
+/// The longest time in which nobody looks whether the replay is held.
+const NAP: Duration = Duration::from_millis(50);
 
 /// What to replay, and how.
 #[derive(Clone, Debug)]
@@ -37,6 +41,8 @@ pub struct Settings {
     pub shifted: bool,
     /// Begin anew, although these files were replayed before.
     pub again: bool,
+    /// Where the replay is known; without it all is captured, and nobody can hold it.
+    pub registry: Option<Registry>,
 }
 
 /// What was replayed by this run.
@@ -44,6 +50,8 @@ pub struct Settings {
 pub struct Totals {
     /// Events put into the archive.
     pub events: u64,
+    /// Events left out, because their type is not captured.
+    pub discarded: u64,
     /// Metadata records.
     pub metadata: u64,
     /// Events of unknown types, kept as bytes.
@@ -61,6 +69,8 @@ pub struct Replay {
     settings: Settings,
     feed: Feed,
     at: Place,
+    /// The last place that was committed.
+    committed: Option<Place>,
     totals: Totals,
     decoder: Decoder,
     /// When this run came to which archival second.
@@ -74,12 +84,22 @@ impl Replay {
     /// [`ReplayError`].
     pub fn open(settings: Settings, root: &Path, netmap: u32) -> Result<Replay, ReplayError> {
         let limits = if settings.speed.is_some() { PACED } else { FAST };
-        let mut feed = Feed::open(root, netmap, &source(&settings)?, limits)?;
+        let about = About { kind: "replay", device: 0, name: "replay" };
+        let (name, registry) = (source(&settings)?, settings.registry.as_ref());
+        let mut feed = Feed::registered(root, netmap, &name, limits, registry, about)?;
         let at = match feed.committed_position()?.filter(|_| !settings.again) {
             Some(bytes) => Place::decode(&bytes).ok_or(ReplayError::Position)?,
             None => Place::default(),
         };
-        Ok(Replay { settings, feed, at, totals: Totals::default(), decoder: Decoder::new(), begun: None })
+        Ok(Replay {
+            settings,
+            feed,
+            at,
+            committed: None,
+            totals: Totals::default(),
+            decoder: Decoder::new(),
+            begun: None,
+        })
     }
 
     /// Events in the archive, those of earlier runs included.
@@ -97,6 +117,9 @@ impl Replay {
     /// # Errors
     /// [`ReplayError`]. What was replayed is in the archive up to a message; opened again it goes on there.
     pub fn run(&mut self, stop: &AtomicBool) -> Result<bool, ReplayError> {
+        if !self.feed.wait_while_held(stop) {
+            return Ok(false);
+        }
         let files = self.settings.files.clone();
         let first = usize::try_from(self.at.file).unwrap_or(usize::MAX);
         for path in files.iter().skip(first) {
@@ -165,7 +188,7 @@ impl Replay {
         };
         let done = usize::try_from(self.at.items).unwrap_or(usize::MAX);
         for item in items.skip(done) {
-            if stop.load(Ordering::Relaxed) {
+            if stop.load(Ordering::Relaxed) || !self.gate(stop)? {
                 return Ok(false);
             }
             match item {
@@ -212,7 +235,8 @@ impl Replay {
             return Ok(false);
         }
         let prepared = prepare(if moved.is_empty() { record } else { &moved }, &mut self.decoder);
-        let prepared = prepared.map_err(FeedError::from)?;
+        let mut prepared = prepared.map_err(FeedError::from)?;
+        self.feed.adopt(&mut prepared.item);
         if let Some(problem) = problem {
             self.totals.flawed += 1;
             tracing::warn!("{}, message at {offset}: {problem}. The record is kept as it is", path.display());
@@ -227,7 +251,10 @@ impl Replay {
                 self.totals.metadata += 1;
             }
             None => {
-                self.feed.event_item(&prepared.item)?;
+                if !self.feed.event_item(&prepared.item)? {
+                    self.totals.discarded += 1;
+                    return Ok(true);
+                }
                 self.totals.events += 1;
                 self.at.events += 1;
                 self.totals.unknown += u64::from(unknown);
@@ -239,14 +266,36 @@ impl Replay {
     /// Waits until a record of this archival second is due; `false` when it was stopped.
     fn wait(&mut self, second: Option<u32>, stop: &AtomicBool) -> Result<bool, ReplayError> {
         let (Some(speed), Some(second)) = (self.settings.speed, second) else { return Ok(true) };
-        let (start, first) = *self.begun.get_or_insert_with(|| (Instant::now(), second));
-        let due = start + Duration::from_secs(second.saturating_sub(first).into()) / speed.get();
-        let left = due.saturating_duration_since(Instant::now());
-        if left.is_zero() {
+        self.begun.get_or_insert_with(|| (Instant::now(), second));
+        let left = |begun: Option<(Instant, u32)>| {
+            let (start, first) = begun.unwrap_or_else(|| (Instant::now(), second));
+            let due = start + Duration::from_secs(second.saturating_sub(first).into()) / speed.get();
+            due.saturating_duration_since(Instant::now())
+        };
+        if left(self.begun).is_zero() {
             return Ok(true);
         }
         self.commit(stop)?;
-        Ok(pause(stop, due.saturating_duration_since(Instant::now())))
+        while !left(self.begun).is_zero() {
+            if !pause(stop, left(self.begun).min(NAP)) || !self.gate(stop)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Commits and waits while the replay is held, and its time stands still; `false` when `stop` was set meanwhile.
+    fn gate(&mut self, stop: &AtomicBool) -> Result<bool, ReplayError> {
+        if !self.feed.held() {
+            return Ok(true);
+        }
+        self.commit(stop)?;
+        let since = Instant::now();
+        let goes_on = self.feed.wait_while_held(stop);
+        if let Some((start, _)) = &mut self.begun {
+            *start += since.elapsed();
+        }
+        Ok(goes_on)
     }
 
     fn damaged(&mut self, path: &Path, offset: u64, why: &str) {
@@ -255,8 +304,12 @@ impl Replay {
     }
 
     fn commit(&mut self, stop: &AtomicBool) -> Result<(), ReplayError> {
-        self.feed.position(&self.at.encode())?;
-        Ok(self.feed.commit(stop)?)
+        if self.feed.due_at().is_some() || self.committed != Some(self.at) {
+            self.feed.position(&self.at.encode())?;
+            self.feed.commit(stop)?;
+            self.committed = Some(self.at);
+        }
+        Ok(())
     }
 }
 

@@ -22,10 +22,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
+use crate::duty::{About, Registry};
 use crate::feed::{Counters, Feed, FeedError, Limits, pause};
 use crate::impact;
 use crate::maps::{MapError, MapFiles, RuleMaps};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub device_name: String,
     /// How often to look whether the maps have changed (5 s).
     pub maps_every: Duration,
+    /// Where the sensor is known; without it all is captured, and nobody can hold it.
+    pub registry: Option<Registry>,
     /// The network map, by which intrusion events get their impact. It need not be there.
     pub map: Option<PathBuf>,
 }
@@ -74,6 +77,7 @@ impl Settings {
             device_id,
             device_name: device_name.into(),
             maps_every: Duration::from_secs(5),
+            registry: None,
             map: None,
         }
     }
@@ -146,7 +150,9 @@ impl SnortSensor {
     /// [`SnortError`] when the spool, the maps or the archive cannot be opened, or the archive's position is of
     /// another spool.
     pub fn open(settings: &Settings, root: &Path, netmap: u32) -> Result<SnortSensor, SnortError> {
-        let mut feed = Feed::open(root, netmap, &settings.source()?, Limits::default())?;
+        let about = About { kind: "unified2", device: settings.device_id, name: &settings.device_name };
+        let (source, registry) = (settings.source()?, settings.registry.as_ref());
+        let mut feed = Feed::registered(root, netmap, &source, Limits::default(), registry, about)?;
         let position = feed.committed_position()?.map(|bytes| Position::decode(&bytes)).transpose()?;
         let spool = Spool::open(&settings.spool, settings.base.as_deref(), position.clone())?;
         let maps = match &settings.maps {
@@ -204,6 +210,7 @@ impl SnortSensor {
                 Ok(()) => {
                     if trouble.take().is_some() {
                         tracing::info!("The spool can be read again.");
+                        self.feed.waits_for(None);
                     }
                     POLL
                 }
@@ -212,6 +219,7 @@ impl SnortSensor {
                     let text = error.to_string();
                     if trouble.as_ref() != Some(&text) {
                         tracing::error!(%error, "The spool cannot be read. It is tried again every second.");
+                        self.feed.waits_for(Some(&text));
                         trouble = Some(text);
                     }
                     RETRY
@@ -236,14 +244,30 @@ impl SnortSensor {
 
     /// Reads until there is nothing more or `stop` is set, and commits it.
     fn read(&mut self, stop: &AtomicBool) -> Result<(), SnortError> {
+        if !self.gate(stop)? {
+            return Ok(());
+        }
         self.refresh()?;
         while !stop.load(Ordering::Relaxed) && self.take()? {
             if self.feed.due() {
+                self.feed.lag_behind(now());
                 self.commit(stop)?;
                 self.refresh()?;
             }
+            if !self.gate(stop)? {
+                return Ok(());
+            }
         }
+        self.feed.lag(0);
         self.commit(stop)
+    }
+
+    /// Commits and waits while the sensor is held; `false` when `stop` was set meanwhile.
+    fn gate(&mut self, stop: &AtomicBool) -> Result<bool, SnortError> {
+        if self.feed.held() {
+            self.commit(stop)?;
+        }
+        Ok(self.feed.wait_while_held(stop))
     }
 
     /// Takes one record or notice from the spool; `false` when there is none.
@@ -263,6 +287,7 @@ impl SnortSensor {
         match &entry.record {
             Record::Event(event) => {
                 self.names.event(event, &mut self.feed)?;
+                self.feed.saw(event.event_second);
                 let mut record = records::event(self.device, event)?;
                 let alert = match &mut self.judge {
                     Some(judge) => {
@@ -343,6 +368,11 @@ impl SnortSensor {
             tracing::warn!(more, "More lines of the rule maps were skipped.");
         }
     }
+}
+
+/// Seconds since 1970-01-01 UTC.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// What could not be carried over, said once for each kind.

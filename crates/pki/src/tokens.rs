@@ -1,7 +1,8 @@
-//! Who may publish over HTTP: names, and hashes of their secrets, in a private file.
+//! Who may use a service over HTTP: names, and hashes of their secrets, in a private file.
 
+use crate::error::Error;
+use crate::{files, token};
 use std::path::{Path, PathBuf};
-use thiserror::Error;
 
 /// The file of the tokens: a line each, name and hash.
 #[derive(Debug, Clone)]
@@ -12,7 +13,7 @@ pub struct Tokens {
 /// The largest file.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The longest name: the name of a source is made of it.
+/// The longest name: names of files and sources are made of it.
 const MAX_NAME: usize = 48;
 
 impl Tokens {
@@ -34,8 +35,8 @@ impl Tokens {
         if entries.iter().any(|(known, _)| known == name) {
             return Err(TokenError::There { name: name.to_owned() });
         }
-        let secret = pki::token::create()?;
-        entries.push((name.to_owned(), pki::token::hash(&secret)));
+        let secret = token::create()?;
+        entries.push((name.to_owned(), token::hash(&secret)));
         self.write(&entries)?;
         Ok(secret)
     }
@@ -67,7 +68,7 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`].
     pub fn find(&self, secret: &str) -> Result<Option<String>, TokenError> {
-        let hash = pki::token::hash(secret);
+        let hash = token::hash(secret);
         Ok(self.read()?.into_iter().find(|(_, known)| *known == hash).map(|(name, _)| name))
     }
 
@@ -75,7 +76,7 @@ impl Tokens {
         if !self.path.exists() {
             return Ok(Vec::new());
         }
-        let bytes = pki::read_bounded(&self.path, MAX_FILE)?;
+        let bytes = files::read_bounded(&self.path, MAX_FILE)?;
         let text = String::from_utf8_lossy(&bytes);
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         Ok(lines.map(|(name, hash)| (name.to_owned(), hash.trim().to_owned())).collect())
@@ -83,12 +84,12 @@ impl Tokens {
 
     fn write(&self, entries: &[(String, String)]) -> Result<(), TokenError> {
         let text: String = entries.iter().map(|(name, hash)| format!("{name} {hash}\n")).collect();
-        Ok(pki::write_private(&self.path, text.as_bytes())?)
+        Ok(files::write_private(&self.path, text.as_bytes())?)
     }
 }
 
 /// Why a token cannot be made, removed or looked up.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The name is unusable.
@@ -111,7 +112,7 @@ pub enum TokenError {
     },
     /// The file or the random numbers.
     #[error(transparent)]
-    Pki(#[from] pki::Error),
+    Pki(#[from] Error),
 }
 
 #[cfg(test)]
