@@ -13,7 +13,7 @@ use archive::{Archive, Batch, Options};
 use common::{EXTENDED, NOW, Peer, Seen, Stand, connection, device, everything, packet, types, wait_for};
 use control::{Control, EventType};
 use pki::Bundle;
-use server::SessionState;
+use server::{New, SessionState};
 
 /// Packets as well.
 const PACKETS: u32 = EXTENDED | 1;
@@ -87,7 +87,8 @@ fn in_a_pause_sessions_stay_open_and_get_keep_alives_alone() {
 
 /// A client of a domain.
 fn client_of(stand: &Stand, name: &str, netmap: Option<u32>) -> Bundle {
-    let added = stand.clients.add_in(&stand.home, name, Some("secret"), netmap).unwrap();
+    let new = New { host: name, password: Some("secret"), keep: false, netmap };
+    let added = stand.clients.create_client(&stand.home, &new).unwrap();
     Bundle::from_pkcs12(&added.bundle, Some("secret")).unwrap()
 }
 
