@@ -331,11 +331,11 @@ fn a_server_on_ipv6() {
 #[test]
 fn hosts_a_server_does_not_know() {
     let (site, server) = simulated("10");
-    let asked = client(&site, &server, &["-h", "10.0.0.0/8", "-h", "192.0.2.1,192.0.2.9", "-h", "2001:db8::1"]);
+    let asked = client(&site, &server, &["-h", "172.30.0.0/16", "-h", "192.0.2.1,192.0.2.9", "-h", "2001:db8::1"]);
     asked.failed(
         3,
         &[
-            "10.0.0.0-10.255.255.255: not found",
+            "172.30.0.0-172.30.255.255: not found",
             "192.0.2.1-192.0.2.9: not found",
             "2001:db8::1: not found, the server knows no such host",
         ],

@@ -278,7 +278,7 @@ impl Facts {
                 learner.set(id, |host| host.hops = hops)?;
             }
             23..=26 => {
-                let protocol = if kind % 2 == 0 { UDP } else { TCP };
+                let protocol = if kind.is_multiple_of(2) { UDP } else { TCP };
                 learner.close(id, protocol, u16::try_from(number(main, "port")).unwrap_or(0))?;
             }
             27 | 28 => {

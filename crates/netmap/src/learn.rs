@@ -286,7 +286,7 @@ impl Learner {
         let known = host.systems.iter_mut().find(|system| system.source == source);
         let new = match known {
             Some(known) if known.fingerprint == fingerprint => {
-                known.dirty = known.last_seen < told.second;
+                known.dirty |= known.last_seen < told.second;
                 known.last_seen = known.last_seen.max(told.second);
                 false
             }

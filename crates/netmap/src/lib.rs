@@ -29,7 +29,7 @@
 //!
 //! * **T1** A change is told once, when it is learned, with device and time of the event that showed it.
 //! * **T2** Nothing is told of what a simulator or a replay writes: such a source is a whole story with its own discovery
-//!   events. The archive knows who made a commit by the position in it.
+//!   events. The archive knows who made a commit by the position in it; nothing is told of a commit without one either.
 //!   Nothing is told either while discovery events are not captured ([`Orders::tell`]).
 //! * **T3** The mapper never learns from what it has told itself: its commits have a position named [`SOURCE`].
 //!

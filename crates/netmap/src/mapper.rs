@@ -258,16 +258,16 @@ impl Mapper {
             let own = commit.sources.iter().any(|source| source == SOURCE);
             let quiet = !self.tell
                 || !commit.whole
+                || commit.sources.is_empty()
                 || after <= self.quiet_until
                 || commit.sources.iter().any(|s| TELL_THEMSELVES.iter().any(|prefix| s.starts_with(prefix)));
+            let skip = usize::try_from(self.progress.next.saturating_sub(commit.first_sequence)).unwrap_or(usize::MAX);
             if !own {
                 self.facts.metadata(&commit.sticky, &mut self.learner);
-                let skip = self.progress.next.saturating_sub(commit.first_sequence);
-                let skip = usize::try_from(skip).unwrap_or(usize::MAX);
                 self.facts.events(&commit.events, skip, commit.second, quiet, &mut self.learner)?;
             } else if after <= self.quiet_until || !commit.whole {
                 // A map that is learned again takes what an earlier one has told as what others tell.
-                self.facts.events(&commit.events, 0, commit.second, true, &mut self.learner)?;
+                self.facts.events(&commit.events, skip, commit.second, true, &mut self.learner)?;
             }
             self.progress.next = self.progress.next.max(after);
             self.progress.second = commit.second;

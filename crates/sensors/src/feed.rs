@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use archive::{Archive, Batch, Options};
 use control::{Captured, Table};
@@ -87,6 +87,8 @@ pub struct Feed {
     /// Events in the batch by record type.
     pending: Vec<u64>,
     counters: Arc<Counters>,
+    /// The batch has a position, by which everybody can tell whose it is.
+    signed: bool,
     decoder: Decoder,
     scratch: Vec<u8>,
 }
@@ -149,6 +151,7 @@ impl Feed {
             since: None,
             pending: vec![0; TYPES],
             counters: Arc::new(Counters::default()),
+            signed: false,
             decoder: Decoder::new(),
             scratch: Vec::new(),
         }
@@ -354,6 +357,7 @@ impl Feed {
     /// [`FeedError::Archive`] when it is longer.
     pub fn position(&mut self, position: &[u8]) -> Result<(), FeedError> {
         self.batch.set_position(&self.source, position)?;
+        self.signed = true;
         self.added(0);
         Ok(())
     }
@@ -364,6 +368,7 @@ impl Feed {
     /// As for [`position`](Self::position).
     pub fn position_of(&mut self, name: &[u8], position: &[u8]) -> Result<(), FeedError> {
         self.batch.set_position(name, position)?;
+        self.signed = true;
         self.added(0);
         Ok(())
     }
@@ -371,6 +376,7 @@ impl Feed {
     /// Forgets everything that is not committed, for a sensor that has told its source so.
     pub fn discard(&mut self) {
         self.batch.clear();
+        self.signed = false;
         self.discarded = 0;
         self.newest = None;
         self.known.clear();
@@ -417,6 +423,7 @@ impl Feed {
         if !self.entered && !self.wait_while_held(stop) {
             return Err(self.is_held_back());
         }
+        self.sign()?;
         let mut waited = None;
         let commit = loop {
             match self.archive.commit(&mut self.batch) {
@@ -448,8 +455,20 @@ impl Feed {
         }
         let newest = self.newest.take().unwrap_or(commit.second);
         self.counters.add(&commit, newest, &mut self.pending);
+        self.signed = false;
         self.bytes = 0;
         self.since = None;
+        Ok(())
+    }
+
+    /// Gives the batch a position of its own if it has none: readers tell by it whose events these are. It must differ from
+    /// the last one, or it is not written.
+    fn sign(&mut self) -> Result<(), FeedError> {
+        if !std::mem::replace(&mut self.signed, true) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let name = [&self.source[..], b"/commit"].concat();
+            self.batch.set_position(&name, &now.as_nanos().to_be_bytes())?;
+        }
         Ok(())
     }
 

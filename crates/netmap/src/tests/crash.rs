@@ -50,7 +50,7 @@ fn content(stand: &Stand) -> Vec<(IpAddr, crate::Host)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     /// X1, X2, X3
     #[test]
@@ -139,4 +139,28 @@ fn there_is_one_mapper_of_a_map() {
     let clock = of(&stand.clock);
     let error = Mapper::open(stand.dir.path(), 0, &stand.map_path(), Policy::default(), clock).unwrap_err();
     assert!(error.to_string().contains("another process"), "{error}");
+}
+
+/// How fast connection events are learned from: `cargo test --release -p estreamer-netmap -- --ignored --nocapture speed`
+#[test]
+#[ignore = "measures"]
+fn speed() {
+    let mut stand = Stand::new();
+    let hosts: Vec<&'static str> =
+        (0..2000u32).map(|n| &*Box::leak(format!("10.0.{}.{}", n / 250, 1 + n % 250).into_boxed_str())).collect();
+    let total = 400_000usize;
+    for first in (0..total).step_by(2000) {
+        let flows: Vec<_> = (first..first + 2000)
+            .map(|n| Flow {
+                client: 7,
+                application: 9,
+                ..flow(hosts[n % 2000], hosts[(n * 7 + 1) % 50], 80 + (n % 5) as u16)
+            })
+            .collect();
+        stand.flows(&flows);
+    }
+    let mut mapper = stand.mapper(Policy::default());
+    let begun = std::time::Instant::now();
+    drain(&mut mapper);
+    println!("{:.0} events/s, {} hosts", total as f64 / begun.elapsed().as_secs_f64(), mapper.hosts());
 }

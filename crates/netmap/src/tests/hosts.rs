@@ -63,10 +63,11 @@ fn what_others_tell_is_taken_and_not_told_again() {
     stand.write("records:x", std::slice::from_ref(&new));
     stand.write("simulator:1", &[flow("10.0.0.1", "10.0.0.2", 80).event()]);
     stand.write("replay:1", &[flow("10.0.0.3", "10.0.0.4", 80).event()]);
+    stand.write("", &[flow("10.0.0.5", "10.0.0.1", 80).event()]);
     let mut mapper = stand.mapper(Policy::default());
     drain(&mut mapper);
     assert_eq!(stand.told(), [11]);
-    assert_eq!(mapper.hosts(), 5);
+    assert_eq!(mapper.hosts(), 6);
     assert_eq!(stand.map().host(ip("198.51.100.7")).unwrap().unwrap().servers.len(), 1);
     // Only others told of these hosts: that they are forgotten is not told either (H5).
     stand.set_clock(1000 + crate::WEEK + 1);

@@ -81,7 +81,9 @@ impl Stand {
             batch.push_event(&item).unwrap();
         }
         self.commits += 1;
-        batch.set_position(source.as_bytes(), &self.commits.to_be_bytes()).unwrap();
+        if !source.is_empty() {
+            batch.set_position(source.as_bytes(), &self.commits.to_be_bytes()).unwrap();
+        }
         self.archive.commit(&mut batch).unwrap();
     }
 

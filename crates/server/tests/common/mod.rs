@@ -38,6 +38,7 @@ pub struct Stand {
     pub handle: Handle,
     second: Arc<AtomicU32>,
     archive: Archive,
+    commits: u32,
     log: Log,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -112,7 +113,7 @@ impl Stand {
         });
         let handle = bound.recv().unwrap();
         let clients = home.clients().unwrap();
-        Stand { home, clients, handle, second, archive, log, stop: Some(stop), thread: Some(thread), dir }
+        Stand { home, clients, handle, second, archive, commits: 0, log, stop: Some(stop), thread: Some(thread), dir }
     }
 
     pub fn v4(&self) -> SocketAddr {
@@ -150,6 +151,17 @@ impl Stand {
         for item in events {
             batch.push_event(item).unwrap();
         }
+        self.archive.commit(&mut batch).unwrap();
+    }
+
+    /// Commits events as a sensor does, which tells whose they are.
+    pub fn commit_as(&mut self, source: &str, events: &[Vec<u8>]) {
+        let mut batch = Batch::new();
+        for item in events {
+            batch.push_event(item).unwrap();
+        }
+        self.commits += 1;
+        batch.set_position(source.as_bytes(), &self.commits.to_be_bytes()).unwrap();
         self.archive.commit(&mut batch).unwrap();
     }
 
