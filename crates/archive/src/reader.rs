@@ -190,6 +190,8 @@ impl Reader {
                 if self.advance()? {
                     continue;
                 }
+                // Hundreds of readers may wait here.
+                self.window.clear();
                 return Ok(Read::End);
             }
             let mut step = step(&mut self.window, &place.segment, place.offset, place.end, false, self.expected, buf)?;

@@ -8,8 +8,12 @@ use wire::request::Start;
 
 use crate::selection::Selection;
 
-/// A chunk is given when it has this many bytes.
-pub(crate) const CHUNK: usize = 256 << 10;
+/// A chunk is given when it has this many bytes: less than a batch of a busy archive ([`archive::MAX_BATCH`]), so that one
+/// that goes out as it is, is a chunk of its own and nothing is copied.
+const CHUNK: usize = 128 << 10;
+
+/// Buffers larger than this are not kept.
+const KEEP: usize = 1 << 20;
 
 /// A chunk is given, even an empty one, when this many bytes were read for it: then others have their turn.
 const READ: usize = 8 << 20;
@@ -22,7 +26,10 @@ pub(crate) struct Feed {
     folder: PathBuf,
     segment: Option<u32>,
     batch: Vec<u8>,
+    /// A used buffer. Its length stays: what a buffer has need not be filled with zeros before it is read into.
     spare: Vec<u8>,
+    /// The last batch went out as it is, buffer and all.
+    whole: bool,
 }
 
 /// Items for a session, back to back in the form of bundle items.
@@ -59,21 +66,28 @@ impl Feed {
             Start::Second(second) => archive::Start::Second(second),
         };
         let reader = Reader::in_catalog(catalog, start)?;
-        Ok(Feed { reader, selection, folder, segment: None, batch: Vec::new(), spare: Vec::new() })
+        Ok(Feed { reader, selection, folder, segment: None, batch: Vec::new(), spare: Vec::new(), whole: true })
     }
 
     /// Reads the next chunk. After an error the feed is where it was and can be asked again.
     pub(crate) fn fill(&mut self) -> archive::Result<Chunk> {
-        let mut chunk = Chunk { items: std::mem::take(&mut self.spare), ..Chunk::default() };
-        chunk.items.clear();
+        let mut chunk = Chunk::default();
+        if !self.whole {
+            chunk.items = std::mem::take(&mut self.spare);
+            chunk.items.clear();
+        }
         let mut read = 0;
         while chunk.items.len() < CHUNK && read < READ {
+            if self.batch.capacity() == 0 {
+                self.batch = std::mem::take(&mut self.spare);
+            }
             match self.reader.next(&mut self.batch) {
                 Ok(Read::Batch(info)) => {
                     self.note_segment(&mut chunk);
                     read += self.batch.len();
                     chunk.second = info.second;
                     chunk.records += self.selection.select(info.kind, &mut self.batch, &mut chunk.items);
+                    self.whole = self.batch.is_empty();
                 }
                 Ok(Read::Lost(lost)) => {
                     self.note_segment(&mut chunk);
@@ -84,8 +98,7 @@ impl Feed {
                 Ok(Read::End) => {
                     self.note_segment(&mut chunk);
                     chunk.end = true;
-                    // An idle session needs no buffers.
-                    self.batch = Vec::new();
+                    self.rest();
                     break;
                 }
                 // What was read before is good; the error comes again with the next chunk.
@@ -98,9 +111,14 @@ impl Feed {
 
     /// Takes back the buffer of a chunk that was used, unless it got large.
     pub(crate) fn recycle(&mut self, items: Vec<u8>) {
-        if items.capacity() <= 4 * CHUNK {
+        if items.capacity() <= KEEP && items.capacity() > self.spare.capacity() {
             self.spare = items;
         }
+    }
+
+    /// Gives buffers up: for now there is nothing to read.
+    pub(crate) fn rest(&mut self) {
+        (self.batch, self.spare) = (Vec::new(), Vec::new());
     }
 
     fn note_segment(&mut self, chunk: &mut Chunk) {

@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use wire::hosts::HostRequest;
 use wire::message::HEADER;
 use wire::request::{SERVICES, StreamingRequest};
-use wire::server::{ServerEvent, ServerSession};
+use wire::server::{BUNDLE_BYTES, ServerEvent, ServerSession};
 use wire::subscription::Subscription;
 
 use crate::connection::{close, stopped};
@@ -27,8 +27,9 @@ use crate::server::Shared;
 use crate::settings::Settings;
 use crate::table::{Entry, Stop};
 
-/// Nothing more is read from the archive while this much waits to be sent.
-const HIGH: usize = 256 << 10;
+/// Nothing more is made ready to be sent while this much waits: two bundles, so that what TLS works on is still in the
+/// processor's cache, and a client that takes nothing costs little. One chunk of the archive is read ahead beside it.
+const HIGH: usize = 2 * BUNDLE_BYTES;
 
 /// Nothing more is read from the client while this much waits to be sent, so that its requests cannot pile up answers.
 /// Far above what records can make up: a client may have to get rid of acknowledgements before it reads on.
@@ -92,7 +93,12 @@ struct Session<'a> {
     /// Bytes were handed to TLS that may not have left it.
     unflushed: bool,
     source: Source,
-    chunk: Option<Chunk>,
+    /// What is being sent, and how much of it is in the output.
+    chunk: Option<(Chunk, usize)>,
+    /// What was read ahead.
+    next: Option<Chunk>,
+    /// A used buffer for the feed.
+    spare: Vec<u8>,
     /// The archive may have more than was read.
     more: bool,
     heads: watch::Receiver<u64>,
@@ -130,6 +136,8 @@ pub(crate) async fn run(
         odd_hosts: false,
         source: Source::None,
         chunk: None,
+        next: None,
+        spare: Vec::new(),
         more: false,
         heads: shared.heads.clone(),
         retry: None,
@@ -215,30 +223,38 @@ impl Session<'_> {
 
     /// Tells who watches the service how far it has come.
     fn tell(&self, pending: usize) {
-        let read = self.chunk.as_ref().map_or(0, |chunk| chunk.items.len());
-        self.progress.pending.store((pending + read) as u64, Ordering::Relaxed);
-        let current = self.waits() && self.chunk.is_none() && pending == 0;
-        self.progress.current.store(current, Ordering::Relaxed);
+        let sending = self.chunk.as_ref().map_or(0, |(chunk, at)| chunk.items.len().saturating_sub(*at));
+        let ahead = self.next.as_ref().map_or(0, |chunk| chunk.items.len());
+        self.progress.pending.store((pending + sending + ahead) as u64, Ordering::Relaxed);
+        self.progress.current.store(self.waits() && pending + sending + ahead == 0, Ordering::Relaxed);
     }
 
-    /// Pushes what was read and reads on, as far as the client keeps up.
+    /// Makes ready what was read, and reads on, as far as the client keeps up.
     fn advance(&mut self) {
-        if self.pending() < HIGH
-            && self.protocol.ready()
-            && let Some(chunk) = self.chunk.take()
-        {
-            self.push(chunk);
+        while self.pending() < HIGH && self.protocol.ready() {
+            if self.chunk.is_none() {
+                let Some(chunk) = self.next.take() else { break };
+                self.begin_output();
+                self.chunk = Some((chunk, 0));
+            }
+            self.push();
         }
-        if self.more && self.chunk.is_none() && self.retry.is_none() {
+        if self.more && self.next.is_none() && self.retry.is_none() {
             match std::mem::replace(&mut self.source, Source::None) {
-                Source::Idle(feed) => {
+                Source::Idle(mut feed) => {
                     self.more = false;
                     // Whatever is committed from now on wakes us again.
                     self.heads.borrow_and_update();
+                    feed.recycle(std::mem::take(&mut self.spare));
                     self.read(move || Ok(feed));
                 }
                 other => self.source = other,
             }
+        }
+        if self.waits() && self.chunk.is_none() && self.next.is_none() && self.pending() == 0 {
+            // An idle session needs no buffers.
+            self.spare = Vec::new();
+            self.protocol.rest();
         }
     }
 
@@ -274,8 +290,21 @@ impl Session<'_> {
                 for note in &chunk.notes {
                     self.note(note);
                 }
-                self.chunk = Some(chunk);
                 self.pause = RETRY;
+                if chunk.records > 0 {
+                    say!(
+                        debug,
+                        self.speaker,
+                        "sfestreamer",
+                        "Queued {} records, {} bytes, archived up to {}",
+                        chunk.records,
+                        chunk.items.len(),
+                        chunk.second
+                    );
+                    self.next = Some(chunk);
+                } else {
+                    self.spare = chunk.items;
+                }
             }
             Err(error) => {
                 say!(
@@ -321,31 +350,23 @@ impl Session<'_> {
         }
     }
 
-    fn push(&mut self, chunk: Chunk) {
-        if chunk.records > 0 {
-            self.begin_output();
-            let mut rest = chunk.items.as_slice();
-            while let Some((run, after)) = rest.split_at_checked(run_length(rest)).filter(|(run, _)| !run.is_empty()) {
-                self.protocol.push_items(run);
-                rest = after;
-            }
-            self.protocol.flush();
-            self.progress.records.fetch_add(chunk.records, Ordering::Relaxed);
-            self.progress.second.store(chunk.second, Ordering::Relaxed);
-            say!(
-                debug,
-                self.speaker,
-                "sfestreamer",
-                "Queued {} records, {} bytes, archived up to {}",
-                chunk.records,
-                chunk.items.len(),
-                chunk.second
-            );
-        }
-        if !chunk.end
-            && let Source::Idle(feed) = &mut self.source
+    /// Puts the next run of the chunk into the output; the last one is followed by what closes a bundle, unless more is
+    /// there.
+    fn push(&mut self) {
+        let Some((chunk, at)) = &mut self.chunk else { return };
+        let rest = chunk.items.get(*at..).unwrap_or_default();
+        let (records, length) = run_length(rest);
+        self.protocol.push_items(rest.get(..length).unwrap_or_default());
+        *at += length;
+        self.progress.records.fetch_add(records, Ordering::Relaxed);
+        self.progress.second.store(chunk.second, Ordering::Relaxed);
+        if (length == 0 || *at >= chunk.items.len())
+            && let Some((chunk, _)) = self.chunk.take()
         {
-            feed.recycle(chunk.items);
+            self.spare = chunk.items;
+            if self.next.is_none() {
+                self.protocol.flush();
+            }
         }
     }
 
@@ -553,14 +574,17 @@ async fn filled(source: &mut Source) -> Option<Filled> {
     }
 }
 
-/// Bytes of the next run of whole items.
-fn run_length(items: &[u8]) -> usize {
-    let mut end = 0;
+/// The next run of whole items: how many, and their bytes.
+fn run_length(items: &[u8]) -> (u64, usize) {
+    let (mut count, mut end) = (0, 0);
     while end < RUN {
         match first_item(items.get(end..).unwrap_or_default()) {
-            Some(item) => end += item.len(),
+            Some(item) => {
+                count += 1;
+                end += item.len();
+            }
             None => break,
         }
     }
-    end
+    (count, end)
 }
