@@ -93,12 +93,12 @@ struct Session<'a> {
     /// Bytes were handed to TLS that may not have left it.
     unflushed: bool,
     source: Source,
-    /// What is being sent, and how much of it is in the output.
+    /// What is being sent, and how much of its first piece is in the output.
     chunk: Option<(Chunk, usize)>,
     /// What was read ahead.
     next: Option<Chunk>,
-    /// A used buffer for the feed.
-    spare: Vec<u8>,
+    /// Used buffers for the feed.
+    used: Vec<Vec<u8>>,
     /// The archive may have more than was read.
     more: bool,
     heads: watch::Receiver<u64>,
@@ -137,7 +137,7 @@ pub(crate) async fn run(
         source: Source::None,
         chunk: None,
         next: None,
-        spare: Vec::new(),
+        used: Vec::new(),
         more: false,
         heads: shared.heads.clone(),
         retry: None,
@@ -223,8 +223,8 @@ impl Session<'_> {
 
     /// Tells who watches the service how far it has come.
     fn tell(&self, pending: usize) {
-        let sending = self.chunk.as_ref().map_or(0, |(chunk, at)| chunk.items.len().saturating_sub(*at));
-        let ahead = self.next.as_ref().map_or(0, |chunk| chunk.items.len());
+        let sending = self.chunk.as_ref().map_or(0, |(chunk, at)| chunk.bytes.saturating_sub(*at));
+        let ahead = self.next.as_ref().map_or(0, |chunk| chunk.bytes);
         self.progress.pending.store((pending + sending + ahead) as u64, Ordering::Relaxed);
         self.progress.current.store(self.waits() && pending + sending + ahead == 0, Ordering::Relaxed);
     }
@@ -245,7 +245,7 @@ impl Session<'_> {
                     self.more = false;
                     // Whatever is committed from now on wakes us again.
                     self.heads.borrow_and_update();
-                    feed.recycle(std::mem::take(&mut self.spare));
+                    feed.recycle(&mut self.used);
                     self.read(move || Ok(feed));
                 }
                 other => self.source = other,
@@ -253,7 +253,7 @@ impl Session<'_> {
         }
         if self.waits() && self.chunk.is_none() && self.next.is_none() && self.pending() == 0 {
             // An idle session needs no buffers.
-            self.spare = Vec::new();
+            self.used = Vec::new();
             self.protocol.rest();
         }
     }
@@ -298,12 +298,10 @@ impl Session<'_> {
                         "sfestreamer",
                         "Queued {} records, {} bytes, archived up to {}",
                         chunk.records,
-                        chunk.items.len(),
+                        chunk.bytes,
                         chunk.second
                     );
                     self.next = Some(chunk);
-                } else {
-                    self.spare = chunk.items;
                 }
             }
             Err(error) => {
@@ -354,18 +352,23 @@ impl Session<'_> {
     /// there.
     fn push(&mut self) {
         let Some((chunk, at)) = &mut self.chunk else { return };
-        let rest = chunk.items.get(*at..).unwrap_or_default();
+        let rest = chunk.pieces.front().and_then(|piece| piece.get(*at..)).unwrap_or_default();
         let (records, length) = run_length(rest);
         self.protocol.push_items(rest.get(..length).unwrap_or_default());
         *at += length;
         self.progress.records.fetch_add(records, Ordering::Relaxed);
         self.progress.second.store(chunk.second, Ordering::Relaxed);
-        if (length == 0 || *at >= chunk.items.len())
-            && let Some((chunk, _)) = self.chunk.take()
-        {
-            self.spare = chunk.items;
-            if self.next.is_none() {
-                self.protocol.flush();
+        if length == rest.len() || length == 0 {
+            *at = 0;
+            if let Some(piece) = chunk.pieces.pop_front() {
+                chunk.bytes = chunk.bytes.saturating_sub(piece.len());
+                self.used.push(piece);
+            }
+            if chunk.pieces.is_empty() {
+                self.chunk = None;
+                if self.next.is_none() {
+                    self.protocol.flush();
+                }
             }
         }
     }
