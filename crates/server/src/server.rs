@@ -22,7 +22,7 @@ use crate::log::{Control, Speaker, say};
 use crate::progress::Stats;
 use crate::settings::Settings;
 use crate::sockets;
-use crate::table::{Full, Table};
+use crate::table::Table;
 
 /// How long sessions have to end at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -103,6 +103,7 @@ impl Server {
         let listeners = sockets::listen(options.listen.as_ref().unwrap_or(&settings.listen))?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(Error::io("ask for the address of a socket of", home.dir()))?;
+        sockets::allow_files(&settings);
         let (sender, heads) = watch::channel(0);
         let tail = Tail::new(&root, netmap);
         let follower = std::thread::Builder::new().name("archive".into()).spawn(move || follow(tail, &sender));
@@ -291,23 +292,8 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
     let settings = shared.settings();
     let entry = match shared.table.admit(peer, &settings) {
         Ok(entry) => entry,
-        Err(Full::Total(limit)) => {
-            say!(
-                warn,
-                parent,
-                "ConnectionHandler",
-                "Closed {peer}: there are {limit} connections already (max_connections)"
-            );
-            return None;
-        }
-        Err(Full::Address(limit)) => {
-            say!(
-                warn,
-                parent,
-                "ConnectionHandler",
-                "Closed {peer}: there are {limit} connections from {} already (max_connections_per_address)",
-                peer.ip()
-            );
+        Err(full) => {
+            say!(warn, parent, "ConnectionHandler", "Closed {peer} without a word: {}", full.because(peer.ip()));
             return None;
         }
     };

@@ -50,7 +50,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The error code of messages to clients; the guides document none that would fit (only 19, "No space").
-const CODE: i32 = 1;
+pub(crate) const CODE: i32 = 1;
 
 /// Why a session ends.
 enum End {
@@ -192,7 +192,7 @@ pub(crate) async fn run(
     let mut stream = reader.unsplit(writer);
     match end {
         End::Gone => close(&mut stream, Duration::from_millis(100)).await,
-        End::Stalled => {}
+        End::Stalled | End::Stopped(Stop::Crowded) => {}
         End::Stopped(Stop::Removed) => {
             say!(info, session.speaker, "ConnectionHandler", "The client was removed: its session ends");
             close(&mut stream, LINGER).await;
