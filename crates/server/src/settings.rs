@@ -35,8 +35,8 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 # max_connections_per_address = 32
 
 # Connections at a time that have not finished the TLS handshake: 1 to 100000. They take no place away from clients; when
-# one more comes, the one that has waited longest is closed.
-# max_handshakes = 100
+# one more comes, the one that has waited longest is closed. After a restart all clients may come at once.
+# max_handshakes = 500
 
 # Seconds a client may take for the TLS handshake: 1 to 600.
 # handshake_seconds = 15
@@ -156,7 +156,7 @@ impl Default for Settings {
             keep_alive_seconds: 30,
             max_connections: 500,
             max_connections_per_address: 32,
-            max_handshakes: 100,
+            max_handshakes: 500,
             handshake_seconds: 15,
             request_seconds: 60,
             stall_seconds: 600,
