@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::io::Read;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
@@ -17,7 +18,9 @@ use common::{NOW, Peer, SOON, Seen, Stand, connection, device, everything, packe
 use pki::Bundle;
 use wire::client::ClientRequest;
 use wire::decode::Decoder;
+use wire::event::Event;
 use wire::hosts::HostRequest;
+use wire::message::{self, MessageType};
 use wire::record::RecordHeader;
 use wire::request::EventVersion;
 use wire::subscription::{Form, Subscription};
@@ -227,4 +230,88 @@ fn wait_for_long(done: impl Fn() -> bool) {
         assert!(begun.elapsed() < SOON * 6, "it takes too long");
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+}
+
+/// The bodies that a request selects of archived items, each with its record type: converted value by value, where the
+/// server goes by plans; and as they are stored.
+fn forms(items: &[Vec<u8>], request: &ClientRequest) -> Vec<[(u16, Vec<u8>); 2]> {
+    let extended = request.flags & wire::request::flag::EXTENDED != 0;
+    let entries = if extended { request.events.as_slice() } else { &[] };
+    let subscription = Subscription::new(request.flags, request.timestamp, entries);
+    let mut decoder = Decoder::new();
+    let mut all = Vec::new();
+    for item in items {
+        let record = decoder.decode(&item[8..]).unwrap();
+        let mut bytes = Vec::new();
+        match subscription.form(record.record_type()) {
+            None => continue,
+            Some(Form::Plain) => bytes.extend_from_slice(&item[8..]),
+            Some(Form::Version(version)) => match Event::try_from(&record).unwrap().in_version(version) {
+                Some(event) => event.encode(Some(0), &mut bytes),
+                None => bytes.extend_from_slice(&item[8..]),
+            },
+        }
+        all.push([body(&bytes), body(&item[8..])]);
+    }
+    all
+}
+
+fn body(record: &[u8]) -> (u16, Vec<u8>) {
+    let header = RecordHeader::parse(record).unwrap();
+    (header.record_type, record[header.size..].to_vec())
+}
+
+#[test]
+fn a_client_of_5x_and_one_of_today_get_their_own_layouts_of_the_same_events() {
+    // Every record type in every version there is, as eNcore reads them.
+    let packed = include_bytes!("../../wire/tests/data/stream.bin.gz");
+    let mut stream = Vec::new();
+    flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut stream).unwrap();
+    let (mut items, mut decoder, mut rest) = (Vec::new(), Decoder::new(), stream.as_slice());
+    while let Some(message) = message::first(rest, u32::MAX).unwrap() {
+        rest = &rest[message.size()..];
+        // What is whole, and is an event with an archival timestamp.
+        let good = decoder.decode(message.body).is_ok_and(|r| {
+            r.problem().is_none()
+                && !r.opaque()
+                && r.header.timestamp.is_some()
+                && r.layout.is_some_and(|l| !l.metadata)
+        });
+        if message.kind == MessageType::EVENT_DATA && good {
+            let length = (message.body.len() as u32).to_be_bytes();
+            items.push([&[0, 0, 0, 4], &length[..], message.body].concat());
+        }
+    }
+    assert!(items.len() > 500, "{} events", items.len());
+    let mut stand = Stand::new("");
+    stand.at(FIRST).commit(&[], &items);
+    let bundle = stand.client("127.0.0.1");
+    // Bits of 5.0 and 5.1: intrusion events, impact alerts, user activity, and the newest versions of discovery,
+    // connection and correlation events that have a flag.
+    let old = [1 << 6, 1 << 5, 1 << 21, 1 << 23, 1 << 26, 1 << 28, 1 << 29].iter().sum();
+    let requests = [
+        ClientRequest { timestamp: 0, flags: old, events: vec![] },
+        ClientRequest { timestamp: 0, flags: common::EXTENDED, events: everything() },
+    ];
+    let mut peers = requests.clone().map(|request| Peer::connect(stand.v4(), &bundle, request).unwrap());
+    let mut layouts = Vec::new();
+    for (peer, request) in peers.iter_mut().zip(&requests) {
+        let expected = forms(&items, request);
+        let got = records(peer, expected.len());
+        let mut blocks = std::collections::BTreeSet::new();
+        for (at, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            let [converted, stored] = expected;
+            // A block that is of the version already goes as it is, older blocks in it included.
+            let same = stored.0 == 10 && &body(got) == stored;
+            assert!(same || &body(got) == converted, "event {at} of flags {:#x}", request.flags);
+            let record = decoder.decode(got).unwrap();
+            assert!(record.problem().is_none(), "{:?}", record.problem());
+            blocks.insert((record.record_type(), record.main().block_type()));
+        }
+        peer.quiet();
+        layouts.push(blocks);
+    }
+    let has = |at: usize, layout: (u16, u32)| layouts[at].contains(&layout);
+    assert!(has(0, (71, 125)) && has(0, (207, 0)) && !has(0, (71, 174)) && !layouts[0].iter().any(|(t, _)| *t == 400));
+    assert!(has(1, (71, 174)) && layouts[1].iter().any(|(t, _)| *t == 400) && !has(1, (71, 125)) && !has(1, (207, 0)));
 }
