@@ -182,7 +182,8 @@ mod tests {
     fn bodies_stay_below_the_limit_unless_one_item_is_longer() {
         let mut out = Vec::new();
         let mut composer = Composer::new(&mut out, PLACE, 1, 0);
-        let items = [item(600_000, 1), item(400_000, 1), item(600_000, 1), item(2 * MAX_BATCH, 1), item(16, 1)];
+        let (large, small) = (MAX_BATCH / 7 * 4, MAX_BATCH / 8 * 3);
+        let items = [item(large, 1), item(small, 1), item(large, 1), item(2 * MAX_BATCH, 1), item(16, 1)];
         composer.events(&items.concat());
         composer.finish();
         let found = headers(&out);
@@ -195,13 +196,13 @@ mod tests {
     fn long_sticky_and_position_lists_are_split() {
         let mut out = Vec::new();
         let long = vec![9; 60_000];
-        let sticky = item(600_000, 1);
+        let sticky = item(MAX_BATCH / 7 * 4, 1);
         let mut composer = Composer::new(&mut out, PLACE, 1, 0);
         composer.sticky([(&b"a"[..], &sticky[..]), (b"b", &sticky), (b"c", &sticky)].into_iter(), true);
         composer.positions((0..20).map(|_| (&b"s"[..], &long[..])), true);
         composer.finish();
         let shape: Vec<_> = headers(&out).iter().map(|h| (h.flags & !(FIRST | COMMIT), h.items)).collect();
         let (s, p) = (STICKY | SNAPSHOT, POSITIONS | SNAPSHOT);
-        assert_eq!(shape, [(s, 1), (s, 1), (s, 1), (p, 17), (p, 3)]);
+        assert_eq!(shape, [(s, 1), (s, 1), (s, 1), (p, 4), (p, 4), (p, 4), (p, 4), (p, 4)]);
     }
 }

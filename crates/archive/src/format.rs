@@ -13,8 +13,9 @@ const SEGMENT_MAGIC: u32 = 0x6553_7367; // "eSsg"
 /// First bytes of a batch.
 pub(crate) const BATCH_MAGIC: [u8; 4] = *b"eSbt";
 
-/// A body stays below this many bytes, unless one item alone is longer (1 MiB).
-pub const MAX_BATCH: usize = 1 << 20;
+/// A body stays below this many bytes, unless one item alone is longer (256 KiB): what a reader has to hold at a time.
+/// Archives of version 0.1 have bodies of up to 1 MiB; they are read as well.
+pub const MAX_BATCH: usize = 256 << 10;
 /// The longest item (64 MiB), item header included.
 pub const MAX_ITEM: usize = 64 << 20;
 /// The longest sticky key, source name or position (64 KiB).

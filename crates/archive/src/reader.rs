@@ -130,7 +130,7 @@ struct Place {
 }
 
 /// Bytes read at a time. Bodies that are larger are read straight into the caller's buffer.
-const WINDOW: usize = 64 << 10;
+const WINDOW: usize = 16 << 10;
 
 impl Reader {
     /// Opens a reader of its own catalog. Many readers should share one: see [`Reader::in_catalog`].
@@ -195,6 +195,8 @@ impl Reader {
                 if self.advance()? {
                     continue;
                 }
+                // Hundreds of readers may wait here.
+                self.window.clear();
                 return Ok((Read::End, 0));
             }
             let want = if positions { Want::Everything } else { Want::Items };

@@ -96,9 +96,9 @@ impl Window {
         Window { base: 0, bytes: Vec::new(), size: size.max(BATCH_HEADER) }
     }
 
-    /// Forgets what was read.
+    /// Forgets what was read, and gives the memory up.
     pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
+        self.bytes = Vec::new();
     }
 
     /// The header at `offset`; nothing at or behind `end` is looked at.

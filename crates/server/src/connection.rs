@@ -17,7 +17,7 @@ use crate::log::{Speaker, say};
 use crate::server::Shared;
 use crate::session;
 use crate::settings::Settings;
-use crate::table::{Entry, Stop};
+use crate::table::{Entry, Full, Stop};
 
 /// How long the look-up of a client's name may take.
 const LOOK_UP: Duration = Duration::from_secs(10);
@@ -40,7 +40,19 @@ pub(crate) async fn serve(
     let admitted = tokio::select! {
         biased;
         // At shutdown, a connection that has not come far is just dropped.
-        _ = stopped(&mut stop) => None,
+        why = stopped(&mut stop) => {
+            if why == Stop::Crowded {
+                let limit = settings.max_handshakes;
+                let parent = Speaker::parent();
+                say!(
+                    warn,
+                    parent,
+                    "ConnectionHandler",
+                    "Closed {peer}, which has not finished its handshake: others wait for theirs (max_handshakes = {limit})"
+                );
+            }
+            None
+        }
         admitted = admit(stream, peer, &entry, &settings, &shared) => admitted,
     };
     if let Some((stream, speaker, domain)) = admitted {
@@ -98,6 +110,11 @@ async fn admit(
         refuse(stream).await;
         return None;
     }
+    if let Err(full) = entry.enter(settings) {
+        say!(warn, speaker, "ConnectionHandler", "Refused: {}", full.because(peer));
+        turn_away(stream, full).await;
+        return None;
+    }
     match shared.clients.first_use(&fingerprint) {
         Ok(true) => say!(
             info,
@@ -119,6 +136,15 @@ async fn admit(
             refuse(stream).await;
             None
         }
+    }
+}
+
+/// Tells a client that there is no room.
+async fn turn_away(mut stream: TlsStream<TcpStream>, full: Full) {
+    let mut message = Vec::new();
+    wire::message::push_error(&mut message, session::CODE, &full.sentence());
+    if matches!(timeout(LINGER, stream.write_all(&message)).await, Ok(Ok(()))) {
+        close(&mut stream, LINGER).await;
     }
 }
 

@@ -1,16 +1,22 @@
 //! Reading the archive for one session, a chunk at a time.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use archive::{Catalog, Lost, Read, Reader};
+use archive::{Catalog, Kind, Lost, Read, Reader};
 use control::Captured;
 use wire::request::Start;
 
 use crate::selection::{self, Selection};
 
-/// A chunk is given when it has this many bytes.
-pub(crate) const CHUNK: usize = 256 << 10;
+/// A chunk is given when it has this many bytes. Less than a batch of a busy archive ([`archive::MAX_BATCH`]): one that
+/// goes out as it is goes out in the buffer it was read into.
+const CHUNK: usize = 128 << 10;
+
+/// Used buffers that are kept, and how large they may be.
+const SPARES: usize = 3;
+const KEEP: usize = 1 << 20;
 
 /// A chunk is given, even an empty one, when this many bytes were read for it: then others have their turn.
 const READ: usize = 8 << 20;
@@ -23,13 +29,19 @@ pub(crate) struct Feed {
     folder: PathBuf,
     segment: Option<u32>,
     batch: Vec<u8>,
-    spare: Vec<u8>,
+    /// Used buffers. Their lengths stay: what a buffer has need not be filled with zeros before it is read into.
+    spares: Vec<Vec<u8>>,
+    /// The last batch went out as it is, buffer and all.
+    whole: bool,
 }
 
-/// Items for a session, back to back in the form of bundle items.
+/// Items for a session.
 #[derive(Debug)]
 pub(crate) struct Chunk {
-    pub(crate) items: Vec<u8>,
+    /// Whole items, back to back in the form of bundle items.
+    pub(crate) pieces: VecDeque<Vec<u8>>,
+    /// Their bytes.
+    pub(crate) bytes: usize,
     pub(crate) records: u64,
     /// Archival second of the last one.
     pub(crate) second: u32,
@@ -41,12 +53,25 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Takes out the events of types that were unchecked after it was read.
-    pub(crate) fn hold_back(&mut self, captured: Captured) {
-        if captured != self.captured {
-            self.records = selection::keep(&captured.table(), &mut self.items);
-            self.captured = captured;
+    fn new(captured: Captured) -> Chunk {
+        let pieces = VecDeque::new();
+        Chunk { pieces, bytes: 0, records: 0, second: 0, end: false, notes: Vec::new(), captured }
+    }
+
+    /// Takes out the events of types that were unchecked after it was read. Of the first piece `at` bytes are gone already;
+    /// it begins with what is left afterwards.
+    pub(crate) fn hold_back(&mut self, captured: Captured, at: &mut usize) {
+        if captured == self.captured {
+            return;
         }
+        self.captured = captured;
+        if let Some(first) = self.pieces.front_mut() {
+            first.drain(..std::mem::take(at).min(first.len()));
+        }
+        let table = captured.table();
+        self.records = self.pieces.iter_mut().map(|piece| selection::keep(&table, piece)).sum();
+        self.pieces.retain(|piece| !piece.is_empty());
+        self.bytes = self.pieces.iter().map(Vec::len).sum();
     }
 }
 
@@ -72,24 +97,25 @@ impl Feed {
             Start::Second(second) => archive::Start::Second(second),
         };
         let reader = Reader::in_catalog(catalog, start)?;
-        Ok(Feed { reader, selection, folder, segment: None, batch: Vec::new(), spare: Vec::new() })
+        Ok(Feed { reader, selection, folder, segment: None, batch: Vec::new(), spares: Vec::new(), whole: true })
     }
 
     /// Reads the next chunk; of events only those of the `captured` types. After an error the feed is where it was and can
     /// be asked again.
     pub(crate) fn fill(&mut self, captured: Captured) -> archive::Result<Chunk> {
-        let mut items = std::mem::take(&mut self.spare);
-        items.clear();
-        let mut chunk = Chunk { items, records: 0, second: 0, end: false, notes: Vec::new(), captured };
+        let mut chunk = Chunk::new(captured);
         self.selection.capture(captured);
         let mut read = 0;
-        while chunk.items.len() < CHUNK && read < READ {
+        while chunk.bytes < CHUNK && read < READ {
+            if self.batch.capacity() == 0 {
+                self.batch = self.spares.pop().unwrap_or_default();
+            }
             match self.reader.next(&mut self.batch) {
                 Ok(Read::Batch(info)) => {
                     self.note_segment(&mut chunk);
                     read += self.batch.len();
                     chunk.second = info.second;
-                    chunk.records += self.selection.select(info.kind, &mut self.batch, &mut chunk.items);
+                    self.select(info.kind, &mut chunk);
                 }
                 Ok(Read::Lost(lost)) => {
                     self.note_segment(&mut chunk);
@@ -100,8 +126,7 @@ impl Feed {
                 Ok(Read::End) => {
                     self.note_segment(&mut chunk);
                     chunk.end = true;
-                    // An idle session needs no buffers.
-                    self.batch = Vec::new();
+                    self.rest();
                     break;
                 }
                 // What was read before is good; the error comes again with the next chunk.
@@ -112,11 +137,39 @@ impl Feed {
         Ok(chunk)
     }
 
-    /// Takes back the buffer of a chunk that was used, unless it got large.
-    pub(crate) fn recycle(&mut self, items: Vec<u8>) {
-        if items.capacity() <= 4 * CHUNK {
-            self.spare = items;
+    /// Adds what is wanted of the batch.
+    fn select(&mut self, kind: Kind, chunk: &mut Chunk) {
+        // Small batches are put together.
+        let mut piece = match chunk.pieces.pop_back() {
+            Some(last) if last.len() + self.batch.len() < CHUNK => last,
+            last => {
+                chunk.pieces.extend(last);
+                let mut piece = if self.whole { Vec::new() } else { self.spares.pop().unwrap_or_default() };
+                piece.clear();
+                piece
+            }
+        };
+        let before = piece.len();
+        chunk.records += self.selection.select(kind, &mut self.batch, &mut piece);
+        self.whole = self.batch.is_empty();
+        chunk.bytes += piece.len() - before;
+        if !piece.is_empty() {
+            chunk.pieces.push_back(piece);
         }
+    }
+
+    /// Takes back buffers that were used, unless they got large.
+    pub(crate) fn recycle(&mut self, buffers: &mut Vec<Vec<u8>>) {
+        for buffer in buffers.drain(..) {
+            if self.spares.len() < SPARES && (1..=KEEP).contains(&buffer.capacity()) {
+                self.spares.push(buffer);
+            }
+        }
+    }
+
+    /// Gives buffers up: for now there is nothing to read.
+    fn rest(&mut self) {
+        (self.batch, self.spares) = (Vec::new(), Vec::new());
     }
 
     fn note_segment(&mut self, chunk: &mut Chunk) {

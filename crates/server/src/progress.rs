@@ -93,9 +93,9 @@ impl Progress {
 /// How the service is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stats {
-    /// Connections let in since the start.
+    /// Sessions since the start: connections with a handshake and room for them.
     pub accepted: u64,
-    /// Connections turned away because there were too many.
+    /// Connections turned away because there were too many sessions.
     pub refused: u64,
     /// Archival second of the archive's last commit; 0 when nothing was ever committed, or it cannot be read.
     pub committed: u32,

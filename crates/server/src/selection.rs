@@ -12,7 +12,7 @@ use wire::plan::Plan;
 use wire::record::{self, LONG_HEADER, RecordHeader, SHORT_HEADER};
 use wire::subscription::{Form, Subscription};
 use wire::versions::Version;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of an item header: u32 message type, u32 length.
 pub(crate) const ITEM_HEADER: usize = 8;
@@ -20,7 +20,7 @@ pub(crate) const ITEM_HEADER: usize = 8;
 /// Record types decided in advance; those above are not in any request.
 const TYPES: usize = 1024;
 
-/// Metadata remembered for a session, 48 bytes each; beyond it all is forgotten, so that some is sent twice.
+/// Metadata remembered for a session, some 20 bytes each; beyond it all is forgotten, so that some is sent twice.
 const REMEMBERED: usize = 1 << 19;
 
 /// Plans remembered for a session; more than a stream of all versions there are has layouts.
@@ -34,7 +34,9 @@ const DISCOVERY_LONG: usize = 56;
 
 /// Selects and converts items for one session.
 pub(crate) struct Selection {
-    choices: Box<[Choice; TYPES]>,
+    /// For each record type its place in `choices`; there are few different ones, and hundreds of sessions.
+    places: Box<[u16; TYPES]>,
+    choices: Vec<Choice>,
     timestamps: bool,
     /// What may be sent, whatever was asked for.
     captured: Table,
@@ -42,10 +44,10 @@ pub(crate) struct Selection {
     /// How records are converted, by record type and number of the layout they have; `None` where there is no plan.
     plans: FxHashMap<(u16, u16), Option<Plan>>,
     /// Hash of a metadata record's key to the hash of the item that was sent last.
-    sent: FxHashMap<u128, u128>,
+    sent: FxHashMap<u64, u64>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Choice {
     Skip,
     Plain,
@@ -54,7 +56,7 @@ enum Choice {
 }
 
 /// How a record looks that needs no conversion.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Shape {
     /// The version has this record type in this form. Without that all are converted.
     own: bool,
@@ -107,9 +109,10 @@ enum Verdict {
 
 impl Selection {
     pub(crate) fn new(subscription: &Subscription) -> Self {
-        let mut choices = Box::new([Choice::Skip; TYPES]);
-        for (record_type, choice) in (0u16..).zip(choices.iter_mut()) {
-            *choice = match subscription.form(record_type) {
+        let mut places = Box::new([0; TYPES]);
+        let mut choices = vec![Choice::Skip];
+        for (record_type, place) in (0u16..).zip(places.iter_mut()) {
+            let choice = match subscription.form(record_type) {
                 None => Choice::Skip,
                 Some(Form::Plain) => Choice::Plain,
                 Some(Form::Version(version)) => match layout::record(record_type) {
@@ -117,11 +120,18 @@ impl Selection {
                     None => Choice::Skip,
                 },
             };
+            let known = choices.iter().position(|known| *known == choice).unwrap_or(choices.len());
+            if known == choices.len() {
+                choices.push(choice);
+            }
+            // There are not more than record types.
+            *place = known as u16;
         }
+        choices.shrink_to_fit();
         let timestamps = subscription.timestamps();
         let captured = Captured::ALL.table();
         let (decoder, plans, sent) = (Decoder::new(), FxHashMap::default(), FxHashMap::default());
-        Selection { choices, timestamps, captured, decoder, plans, sent }
+        Selection { places, choices, timestamps, captured, decoder, plans, sent }
     }
 
     /// Lets only these event types pass from now on.
@@ -171,7 +181,8 @@ impl Selection {
         if !self.captured.allows(record_type) {
             return Choice::Skip;
         }
-        self.choices.get(usize::from(record_type)).copied().unwrap_or(Choice::Skip)
+        let place = self.places.get(usize::from(record_type)).copied().unwrap_or(0);
+        self.choices.get(usize::from(place)).copied().unwrap_or(Choice::Skip)
     }
 
     fn event(&self, item: &[u8]) -> Verdict {
@@ -194,8 +205,8 @@ impl Selection {
         }
         let record = item.get(ITEM_HEADER..).unwrap_or_default();
         let key = self.decoder.decode(record).ok().and_then(|r| r.metadata_key());
-        let key = key.map_or_else(|| xxh3_128(record), |key| xxh3_128(&key));
-        let hash = xxh3_128(record);
+        let key = key.map_or_else(|| xxh3_64(record), |key| xxh3_64(&key));
+        let hash = xxh3_64(record);
         if self.sent.len() >= REMEMBERED {
             self.sent.clear();
         }

@@ -29,7 +29,7 @@ use crate::progress::Stats;
 use crate::pulse::{Part, Pulse};
 use crate::settings::Settings;
 use crate::sockets;
-use crate::table::{Full, Table};
+use crate::table::Table;
 
 /// How long sessions have to end at shutdown.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -131,6 +131,7 @@ impl Server {
         let listeners = sockets::listen(options.listen.as_ref().unwrap_or(&settings.listen))?;
         let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(Error::io("ask for the address of a socket of", home.dir()))?;
+        sockets::allow_files(&settings);
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let parent = Speaker::parent();
         for address in &addresses {
@@ -415,23 +416,8 @@ fn admit(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<im
     let settings = shared.settings();
     let entry = match shared.table.admit(peer, &settings) {
         Ok(entry) => entry,
-        Err(Full::Total(limit)) => {
-            say!(
-                warn,
-                parent,
-                "ConnectionHandler",
-                "Closed {peer}: there are {limit} connections already (max_connections)"
-            );
-            return None;
-        }
-        Err(Full::Address(limit)) => {
-            say!(
-                warn,
-                parent,
-                "ConnectionHandler",
-                "Closed {peer}: there are {limit} connections from {} already (max_connections_per_address)",
-                peer.ip()
-            );
+        Err(full) => {
+            say!(warn, parent, "ConnectionHandler", "Closed {peer} without a word: {}", full.because(peer.ip()));
             return None;
         }
     };

@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 use wire::hosts::HostRequest;
 use wire::message::HEADER;
 use wire::request::{SERVICES, StreamingRequest};
-use wire::server::{ServerEvent, ServerSession};
+use wire::server::{BUNDLE_BYTES, ServerEvent, ServerSession};
 use wire::subscription::Subscription;
 
 use crate::connection::{close, stopped};
@@ -30,8 +30,9 @@ use crate::server::Shared;
 use crate::settings::Settings;
 use crate::table::{Entry, Stop};
 
-/// Nothing more is read from the archive while this much waits to be sent.
-const HIGH: usize = 256 << 10;
+/// Nothing more is made ready to be sent while this much waits: two bundles, so that what TLS works on is still in the
+/// processor's cache, and a client that takes nothing costs little. One chunk of the archive is read ahead beside it.
+const HIGH: usize = 2 * BUNDLE_BYTES;
 
 /// Nothing more is read from the client while this much waits to be sent, so that its requests cannot pile up answers.
 /// Far above what records can make up: a client may have to get rid of acknowledgements before it reads on.
@@ -52,7 +53,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 const LINGER: Duration = Duration::from_secs(1);
 
 /// The error code of messages to clients; the guides document none that would fit (only 19, "No space").
-const CODE: i32 = 1;
+pub(crate) const CODE: i32 = 1;
 
 /// Why a session ends.
 enum End {
@@ -99,7 +100,12 @@ struct Session<'a> {
     /// Bytes were handed to TLS that may not have left it.
     unflushed: bool,
     source: Source,
-    chunk: Option<Chunk>,
+    /// What is being sent, and how much of its first piece is in the output.
+    chunk: Option<(Chunk, usize)>,
+    /// What was read ahead.
+    next: Option<Chunk>,
+    /// Used buffers for the feed.
+    used: Vec<Vec<u8>>,
     /// The archive may have more than was read.
     more: bool,
     heads: watch::Receiver<u64>,
@@ -144,6 +150,8 @@ pub(crate) async fn run(
         hosts: shared.hosts(domain.netmap),
         source: Source::None,
         chunk: None,
+        next: None,
+        used: Vec::new(),
         more: false,
         heads: domain.heads.clone(),
         orders: shared.orders.clone(),
@@ -207,7 +215,7 @@ pub(crate) async fn run(
     let mut stream = reader.unsplit(writer);
     match end {
         End::Gone => close(&mut stream, Duration::from_millis(100)).await,
-        End::Stalled => {}
+        End::Stalled | End::Stopped(Stop::Crowded) => {}
         End::Stopped(Stop::Removed) => {
             say!(info, session.speaker, "ConnectionHandler", "The client was removed: its session ends");
             close(&mut stream, LINGER).await;
@@ -238,13 +246,13 @@ impl Session<'_> {
 
     /// Tells who watches the service how far it has come.
     fn tell(&self, pending: usize) {
-        let read = self.chunk.as_ref().map_or(0, |chunk| chunk.items.len());
-        self.progress.pending.store((pending + read) as u64, Ordering::Relaxed);
-        let current = self.waits() && self.chunk.is_none() && pending == 0;
-        self.progress.current.store(current, Ordering::Relaxed);
+        let sending = self.chunk.as_ref().map_or(0, |(chunk, at)| chunk.bytes.saturating_sub(*at));
+        let ahead = self.next.as_ref().map_or(0, |chunk| chunk.bytes);
+        self.progress.pending.store((pending + sending + ahead) as u64, Ordering::Relaxed);
+        self.progress.current.store(self.waits() && pending + sending + ahead == 0, Ordering::Relaxed);
     }
 
-    /// Pushes what was read and reads on, as far as the client keeps up. In a pause nothing goes out but what has begun,
+    /// Makes ready what was read, and reads on, as far as the client keeps up. In a pause nothing goes out but what has begun,
     /// and hosts.
     fn advance(&mut self) {
         let paused = self.orders.borrow().pause.is_some();
@@ -256,24 +264,40 @@ impl Session<'_> {
             self.hosts.read(&self.shared.reads);
         }
         if paused {
+            if self.chunk.is_some() {
+                // What has begun is whole for the client.
+                self.protocol.flush();
+            }
             return;
         }
-        if self.pending() < HIGH
-            && self.protocol.ready()
-            && let Some(chunk) = self.chunk.take()
-        {
-            self.push(chunk);
+        let captured = self.orders.borrow().captured;
+        while self.pending() < HIGH && self.protocol.ready() {
+            if self.chunk.is_none() {
+                let Some(chunk) = self.next.take() else { break };
+                self.begin_output();
+                self.chunk = Some((chunk, 0));
+            }
+            if let Some((chunk, at)) = &mut self.chunk {
+                chunk.hold_back(captured, at);
+            }
+            self.push();
         }
-        if self.more && self.chunk.is_none() && self.retry.is_none() {
+        if self.more && self.next.is_none() && self.retry.is_none() {
             match std::mem::replace(&mut self.source, Source::None) {
-                Source::Idle(feed) => {
+                Source::Idle(mut feed) => {
                     self.more = false;
                     // Whatever is committed from now on wakes us again.
                     self.heads.borrow_and_update();
+                    feed.recycle(&mut self.used);
                     self.read(move || Ok(feed));
                 }
                 other => self.source = other,
             }
+        }
+        if self.waits() && self.chunk.is_none() && self.next.is_none() && self.pending() == 0 {
+            // An idle session needs no buffers.
+            self.used = Vec::new();
+            self.protocol.rest();
         }
     }
 
@@ -310,8 +334,19 @@ impl Session<'_> {
                 for note in &chunk.notes {
                     self.note(note);
                 }
-                self.chunk = Some(chunk);
                 self.pause = RETRY;
+                if chunk.records > 0 {
+                    say!(
+                        debug,
+                        self.speaker,
+                        "sfestreamer",
+                        "Queued {} records, {} bytes, archived up to {}",
+                        chunk.records,
+                        chunk.bytes,
+                        chunk.second
+                    );
+                    self.next = Some(chunk);
+                }
             }
             Err(error) => {
                 say!(
@@ -357,32 +392,28 @@ impl Session<'_> {
         }
     }
 
-    fn push(&mut self, mut chunk: Chunk) {
-        chunk.hold_back(self.orders.borrow().captured);
-        if chunk.records > 0 {
-            self.begin_output();
-            let mut rest = chunk.items.as_slice();
-            while let Some((run, after)) = rest.split_at_checked(run_length(rest)).filter(|(run, _)| !run.is_empty()) {
-                self.protocol.push_items(run);
-                rest = after;
+    /// Puts the next run of the chunk into the output; the last one is followed by what closes a bundle, unless more is
+    /// there.
+    fn push(&mut self) {
+        let Some((chunk, at)) = &mut self.chunk else { return };
+        let rest = chunk.pieces.front().and_then(|piece| piece.get(*at..)).unwrap_or_default();
+        let (records, length) = run_length(rest);
+        self.protocol.push_items(rest.get(..length).unwrap_or_default());
+        *at += length;
+        self.progress.records.fetch_add(records, Ordering::Relaxed);
+        self.progress.second.store(chunk.second, Ordering::Relaxed);
+        if length == rest.len() || length == 0 {
+            *at = 0;
+            if let Some(piece) = chunk.pieces.pop_front() {
+                chunk.bytes = chunk.bytes.saturating_sub(piece.len());
+                self.used.push(piece);
             }
-            self.protocol.flush();
-            self.progress.records.fetch_add(chunk.records, Ordering::Relaxed);
-            self.progress.second.store(chunk.second, Ordering::Relaxed);
-            say!(
-                debug,
-                self.speaker,
-                "sfestreamer",
-                "Queued {} records, {} bytes, archived up to {}",
-                chunk.records,
-                chunk.items.len(),
-                chunk.second
-            );
-        }
-        if !chunk.end
-            && let Source::Idle(feed) = &mut self.source
-        {
-            feed.recycle(chunk.items);
+            if chunk.pieces.is_empty() {
+                self.chunk = None;
+                if self.next.is_none() {
+                    self.protocol.flush();
+                }
+            }
         }
     }
 
@@ -613,14 +644,17 @@ async fn filled(source: &mut Source) -> Option<Filled> {
     }
 }
 
-/// Bytes of the next run of whole items.
-fn run_length(items: &[u8]) -> usize {
-    let mut end = 0;
+/// The next run of whole items: how many, and their bytes.
+fn run_length(items: &[u8]) -> (u64, usize) {
+    let (mut count, mut end) = (0, 0);
     while end < RUN {
         match first_item(items.get(end..).unwrap_or_default()) {
-            Some(item) => end += item.len(),
+            Some(item) => {
+                count += 1;
+                end += item.len();
+            }
             None => break,
         }
     }
-    end
+    (count, end)
 }

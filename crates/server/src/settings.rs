@@ -33,11 +33,15 @@ pub(crate) const SAMPLE: &str = r##"# Settings of the eStreamer service. Lines t
 # Seconds of silence after which a client gets a Null message, so that firewalls do not forget the connection: 1 to 3600.
 # keep_alive_seconds = 30
 
-# Connections at a time, over all: 1 to 100000.
+# Clients at a time, over all: 1 to 100000. One more is told so, and sent away.
 # max_connections = 500
 
-# Connections at a time from one address: 1 to 100000. Some clients open one for each kind of event.
+# Connections of clients at a time from one address: 1 to 100000. Some clients open one for each kind of event.
 # max_connections_per_address = 32
+
+# Connections at a time that have not finished the TLS handshake: 1 to 100000. They take no place away from clients; when
+# one more comes, the one that has waited longest is closed. After a restart all clients may come at once.
+# max_handshakes = 500
 
 # Seconds a client may take for the TLS handshake: 1 to 600.
 # handshake_seconds = 15
@@ -111,10 +115,12 @@ pub struct Settings {
     pub host_check: bool,
     /// Seconds of silence before a Null message.
     pub keep_alive_seconds: u32,
-    /// Connections over all.
+    /// Clients over all.
     pub max_connections: u32,
-    /// Connections from one address.
+    /// Clients from one address.
     pub max_connections_per_address: u32,
+    /// Connections whose handshake is not done.
+    pub max_handshakes: u32,
     /// Seconds for the TLS handshake.
     pub handshake_seconds: u32,
     /// Seconds from there to a complete request.
@@ -215,6 +221,7 @@ impl Default for Settings {
             keep_alive_seconds: 30,
             max_connections: 500,
             max_connections_per_address: 32,
+            max_handshakes: 500,
             handshake_seconds: 15,
             request_seconds: 60,
             stall_seconds: 600,
@@ -276,6 +283,7 @@ impl Settings {
             ("keep_alive_seconds", self.keep_alive_seconds, 3600),
             ("max_connections", self.max_connections, 100_000),
             ("max_connections_per_address", self.max_connections_per_address, 100_000),
+            ("max_handshakes", self.max_handshakes, 100_000),
             ("handshake_seconds", self.handshake_seconds, 600),
             ("request_seconds", self.request_seconds, 3600),
             ("stall_seconds", self.stall_seconds, 86_400),
@@ -387,7 +395,7 @@ mod tests {
             .filter_map(|l| l.strip_prefix("# ").filter(|l| l.split_once(" = ").is_some_and(|(k, _)| !k.contains(' '))))
             .map(|l| format!("{l}\n"))
             .collect();
-        assert_eq!(live.lines().count(), 24);
+        assert_eq!(live.lines().count(), 25);
         assert_eq!(Settings::parse(&live, "x").unwrap(), Settings::default());
     }
 

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::error::{Error, Result};
 use crate::log::{Speaker, say};
+use crate::settings::Settings;
 
 /// Connections the system holds until they are accepted.
 const BACKLOG: u32 = 1024;
@@ -54,6 +55,30 @@ pub(crate) fn tune(stream: &TcpStream, stall: Duration) -> io::Result<()> {
     sockopt::set_tcp_keepintvl(stream, Duration::from_secs(30))?;
     sockopt::set_tcp_keepcnt(stream, 6)?;
     Ok(())
+}
+
+/// Raises the limit of open files as far as the connections of the settings need and the system allows, and says so where
+/// that is not enough.
+pub(crate) fn allow_files(settings: &Settings) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // What else is open: archive segments, databases, logs, and what a thread needs for a moment.
+    const OTHERS: u64 = 200;
+    let wanted = u64::from(settings.max_connections) + u64::from(settings.max_handshakes) + OTHERS;
+    let limit = getrlimit(Resource::Nofile);
+    // No limit at all is none.
+    let Some(current) = limit.current.filter(|current| *current < wanted) else { return };
+    let possible = limit.maximum.map_or(wanted, |most| most.min(wanted)).max(current);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(possible), maximum: limit.maximum });
+    let open = if raised.is_ok() { possible } else { current };
+    if open < wanted {
+        let parent = Speaker::parent();
+        say!(
+            warn,
+            parent,
+            "ConnectionHandler",
+            "This process may open {open} files; {wanted} are needed for as many connections as the settings allow. Raise the limit (ulimit -n, LimitNOFILE) or lower max_connections"
+        );
+    }
 }
 
 fn open(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {

@@ -238,6 +238,13 @@ impl ServerSession {
         self.bundle = self.bundle.map(|start| start - n);
     }
 
+    /// Gives memory up that nothing is in.
+    pub fn rest(&mut self) {
+        if self.out.is_empty() {
+            self.out = Vec::new();
+        }
+    }
+
     fn open_bundle(&mut self) {
         if self.bundle.is_none() {
             self.bundle = Some(self.out.len());
