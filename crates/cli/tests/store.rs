@@ -40,6 +40,8 @@ fn before(text: &str, words: &str) -> Vec<u64> {
 #[test]
 fn a_corrupt_segment_in_the_middle() {
     let site = Site::new();
+    // The network map makes events of its own.
+    site.settings("network_map = false\n");
     let first = now() - 30_000;
     let old = [first, first + 7200, first + 14_400];
     segments(&site, &old);
@@ -173,7 +175,7 @@ fn retention_by_age_and_size() {
     assert!(planned.contains("1 segments with") && planned.contains("would go"), "{planned}");
     assert_eq!(starts(&site), old);
 
-    site.settings("keep_days = 2\n");
+    site.settings("keep_days = 2\nnetwork_map = false\n");
     let pkcs12 = site.client("127.0.0.1");
     let server = site.serve(&[]);
     let said = server.process.line("Deleted ");
@@ -184,7 +186,7 @@ fn retention_by_age_and_size() {
     let collecting = collector.start();
     collector.wait_for_events(4 * EVENTS, &collecting);
 
-    site.settings(&format!("keep_days = 2\nkeep_bytes = {}\n", sizes[2] + sizes[3] + sizes[4]));
+    site.settings(&format!("keep_days = 2\nnetwork_map = false\nkeep_bytes = {}\n", sizes[2] + sizes[3] + sizes[4]));
     server.process.signal(rustix::process::Signal::HUP);
     server.process.line("netmap 0 had more than keep_bytes = ");
     wait_for("the segment to go", || (starts(&site) == old[2..]).then_some(()));
@@ -209,7 +211,7 @@ fn retention_makes_room_for_a_sensor_that_waits() {
     let site = Site::empty();
     let Some(disk) = Disk::mount(&site.path("home"), 16) else { return };
     site.init();
-    site.settings("keep_free_bytes = \"1MB\"\n");
+    site.settings("keep_free_bytes = \"1MB\"\nnetwork_map = false\n");
     let first = now() - 200_000;
     let old: Vec<u32> = (0..10).map(|n| first + 7200 * n).collect();
     segments(&site, &old);
@@ -231,6 +233,7 @@ fn retention_makes_room_for_a_sensor_that_waits() {
 fn kills_in_each_phase() {
     let mut dice = Dice::new("store");
     let site = Site::new();
+    site.settings("network_map = false\n");
     let first = now() - 400_000;
     let old: Vec<u32> = (0..12).map(|n| first + 7200 * n).collect();
     segments(&site, &old);
