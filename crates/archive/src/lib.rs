@@ -74,7 +74,8 @@
 //! * **R1** Behind the committed end, whole commits are kept (the writer died after its write) and published after a
 //!   sync; the rest is cut off.
 //! * **R2** Damage behind the committed end that is followed by the first batch of another commit is not a torn
-//!   write, since that commit was begun after a sync. It is kept and reported. This matters when the head is lost.
+//!   write, since that commit was begun after a sync. It is kept and reported, and what is good of the damaged commit
+//!   counts. This matters when the head is lost.
 //! * **R3** Damage in committed bytes is reported and never cut off. Bodies of committed event batches are not read.
 //! * **R4** A newest segment without a whole commit is removed, unless the head vouches for it.
 //! * **R5** A head that is missing, corrupt or stale is written anew. It is never synced, so a power cut may do that.

@@ -335,7 +335,18 @@ fn scan(
                 // A batch that ends in what is missing goes: its header would announce more than is there.
                 next.or((trusted <= length).then_some(committed))
             } else {
-                window.resync(segment, search, length, true)?.map(|(next, _)| next)
+                let next = window.resync(segment, search, length, true)?;
+                if let Some((_, header)) = &next {
+                    // Numbers before this commit were used, even if it is not whole itself and goes.
+                    state.apply(Change::Clock { second: header.second, sequence: header.sequence });
+                }
+                // What is good of the damaged commit counts: it was synced, and the positions in it are the last ones.
+                match next {
+                    Some((first, _)) => {
+                        window.resync(segment, search, first, false)?.map(|(any, _)| any).or(Some(first))
+                    }
+                    None => None,
+                }
             };
             let Some(next) = next else { break };
             repairs.push(Repair::Damaged { path: segment.path.clone(), offset: at, bytes: next - at });
