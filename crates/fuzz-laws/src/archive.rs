@@ -57,10 +57,6 @@ fn one(head: &[u8], segment: &[u8], accident: bool) {
         assert_eq!(written.last(), Some(&item), "what was committed is read");
         assert_eq!(after, written, "a repair loses no event that could be read");
         let wrong = |finding: &&Finding| finding.what.severity() > Severity::Note;
-            for (p, c) in &seen {
-                eprintln!("{p} {c:?}");
-            }
-        }
         let left: Vec<_> = findings.iter().filter(wrong).collect();
         assert!(left.is_empty(), "after a repair there is {left:?}");
     }
