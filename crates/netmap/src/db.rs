@@ -59,6 +59,13 @@ const TABLES: &str = "
     CREATE TABLE sighting (number INTEGER PRIMARY KEY AUTOINCREMENT, netmap INTEGER NOT NULL, fact TEXT NOT NULL);
 ";
 
+/// Came later; maps without it are as good.
+const ROUTERS: &str = "
+    -- MAC addresses that frames of several hosts have, or of addresses elsewhere.
+    CREATE TABLE IF NOT EXISTS router (netmap INTEGER NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (netmap, mac))
+    WITHOUT ROWID;
+";
+
 /// Opens the file for writing; makes it, for its owner alone, where it is not there.
 pub(crate) fn open(path: &Path) -> Result<Connection> {
     let failed = |source| Error::Io { path: path.to_owned(), source };
@@ -74,6 +81,9 @@ pub(crate) fn open(path: &Path) -> Result<Connection> {
         if version == 0 {
             transaction.execute_batch(TABLES)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        if version <= VERSION {
+            transaction.execute_batch(ROUTERS)?;
         }
         transaction.commit()?;
         Ok((db, version))

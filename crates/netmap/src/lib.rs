@@ -53,6 +53,7 @@ mod db;
 mod describe;
 mod error;
 mod facts;
+mod frames;
 mod hints;
 mod host;
 mod judge;

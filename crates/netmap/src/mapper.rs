@@ -13,6 +13,7 @@ use wire::decode::Decoder;
 
 use crate::error::{Error, Result};
 use crate::facts::{self, Facts};
+use crate::frames::Frames;
 use crate::learn::Learner;
 use crate::memory::Memory;
 use crate::outbox::{Told, metadata_key};
@@ -113,11 +114,12 @@ impl Mapper {
         let (progress, quiet_until) = begin(&mut memory, &mut archive, root, &policy)?;
         let start = if progress.next == 0 { Start::Genesis } else { Start::Second(progress.second) };
         let commits = Commits::new(Reader::open(root, netmap, start)?);
+        let frames = Frames::open(&memory.db, netmap).map_err(Error::database(path))?;
         Ok(Mapper {
             root: root.to_owned(),
             netmap,
             clock,
-            learner: Learner::new(memory, policy),
+            learner: Learner::new(memory, policy, frames),
             facts: Facts::default(),
             archive,
             commits,
@@ -324,6 +326,7 @@ impl Mapper {
         let write = || {
             let transaction = rusqlite::Transaction::new_unchecked(&learner.memory.db, TransactionBehavior::Immediate)?;
             learner.memory.save(&transaction)?;
+            learner.frames.save(&transaction, netmap)?;
             transaction
                 .prepare_cached("UPDATE progress SET second = ?, sequence = ?, outbox = ? WHERE netmap = ?")?
                 .execute(params![next.second, next.next.cast_signed(), next.outbox.cast_signed(), netmap])?;
@@ -350,6 +353,7 @@ impl Mapper {
         write().map_err(failed)?;
         self.progress = next;
         self.learner.memory.saved();
+        self.learner.frames.saved();
         self.learner.names.clear();
         self.written = Instant::now();
         if telling {
