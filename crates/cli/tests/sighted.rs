@@ -214,7 +214,7 @@ fn told(site: &Site) -> BTreeMap<(u16, String), usize> {
 
 fn serve(site: &Site) -> Server {
     let server = site.serve(&[]);
-    wait_for("the map", || site.path("home/map.db").exists().then_some(()));
+    server.process.line("The network map of netmap 0 has");
     server
 }
 
