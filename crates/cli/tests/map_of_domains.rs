@@ -8,15 +8,16 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::{Site, wait_for};
+use support::{Process, Site, wait_for};
 
-/// A server and what came of asking it.
+/// The hosts in an answer, as text.
 fn addresses(lines: &str) -> BTreeSet<String> {
     let hosts = lines.lines().filter(|line| line.starts_with('{'));
     hosts.map(|line| serde_json::from_str::<Value>(line).unwrap().to_string()).collect()
 }
 
-fn feed(site: &Site, device: &str, domain: Option<&str>, clients: &[&str], server: &str) {
+/// Starts a sensor that reads connections of these clients to a server.
+fn feed(site: &Site, device: &str, domain: Option<&str>, clients: &[&str], server: &str) -> Process {
     let line = |number: usize, from: &str| {
         let line = json!({
             "timestamp": "2025-03-04T09:15:27.482913+0100", "flow_id": number + 1, "event_type": "flow", "proto": "TCP",
@@ -31,7 +32,7 @@ fn feed(site: &Site, device: &str, domain: Option<&str>, clients: &[&str], serve
     fs::write(&file, clients.iter().enumerate().map(|(number, from)| line(number, from)).collect::<String>()).unwrap();
     let mut arguments = vec!["sensor", "eve", "--home", &home, "--device", device, "--name", device];
     arguments.extend(domain.into_iter().flat_map(|domain| ["--domain", domain]));
-    site.run(&[&arguments[..], &["--once", file.to_str().unwrap()]].concat()).success();
+    site.start(device, &[&arguments[..], &[file.to_str().unwrap()]].concat())
 }
 
 #[test]
@@ -45,13 +46,11 @@ fn a_client_of_a_domain_gets_its_hosts_alone() {
     let add = ["clients", "add", "--home", &home, "siem.example", "--accept-unresolved", "--domain", "Plant", "--out"];
     site.run(&[&add[..], &[plant.to_str().unwrap()]].concat()).success();
     let server = site.serve(&[]);
-    // A domain has a map as soon as it has an archive. What sensors see of hosts is taken from then on.
-    feed(&site, "9", Some("Plant"), &["203.0.113.1"], "203.0.113.2");
     server.process.line("The network map of netmap 0 has 0 hosts");
-    server.process.line("The network map of netmap 2 has 0 hosts");
     // Both domains have 10.0.0.5, which is another host in each.
-    feed(&site, "1", None, &["10.0.0.1", "10.0.0.2"], "10.0.0.5");
-    feed(&site, "2", Some("Plant"), &["10.0.0.3", "10.0.0.4", "10.0.0.6"], "10.0.0.5");
+    // What is seen of the second before it has a map waits for the map.
+    let _one = feed(&site, "1", None, &["10.0.0.1", "10.0.0.2"], "10.0.0.5");
+    let _two = feed(&site, "2", Some("Plant"), &["10.0.0.3", "10.0.0.4", "10.0.0.6"], "10.0.0.5");
     let hosts = |netmap: &str, at: &str| {
         let said = site.run(&["hosts", "--home", &home, "--json", "--netmap", netmap, at]);
         said.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
@@ -60,6 +59,8 @@ fn a_client_of_a_domain_gets_its_hosts_alone() {
     let mac = |netmap| hosts(netmap, "10.0.0.5")[0]["macs"][0].as_str().map(str::to_owned);
     wait_for("their MAC addresses", || (mac("0").is_some() && mac("2").is_some()).then_some(()));
     assert_ne!(mac("0"), mac("2"));
+    let plants = site.run(&["hosts", "--home", &home, "--json", "--domain", "plant"]).success();
+    assert_eq!(plants.lines().count(), 4);
 
     let port = server.address.port().to_string();
     let ask = |pkcs12: &Path, hosts: &str| {
