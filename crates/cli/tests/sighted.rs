@@ -158,6 +158,25 @@ fn network() -> String {
         &json!({"krb5": {"msg_type": "KRB_AS_REP", "cname": "b.smith", "realm": "EXAMPLE.ORG",
                          "sname": "krbtgt/EXAMPLE.ORG", "encryption": "aes256-cts-hmac-sha1-96", "weak_encryption": false}}),
     );
+    // A computer's own account; the KDC's answer, which Suricata may log the other way round.
+    for (ends, kind) in [
+        (("10.1.0.22", 49_162, "10.1.0.7", 88, "TCP"), "KRB_TGS_REP"),
+        (("10.1.0.7", 88, "10.1.0.22", 49_163, "TCP"), "KRB_AS_REP"),
+    ] {
+        text += &line(
+            "krb5",
+            ends,
+            10,
+            &json!({"krb5": {"msg_type": kind, "cname": "ws-22$", "realm": "EXAMPLE.ORG", "weak_encryption": false}}),
+        );
+    }
+    // What somebody only asks for is not believed.
+    text += &line(
+        "krb5",
+        ("10.1.0.21", 49_164, "10.1.0.7", 88, "TCP"),
+        11,
+        &json!({"krb5": {"msg_type": "KRB_AS_REQ", "cname": "ws-22$", "realm": "EXAMPLE.ORG"}}),
+    );
     text + &flow(9, ("10.1.0.21", "02:00:00:00:00:21"), ("10.1.0.7", "02:00:00:00:00:07"), 88, "krb5")
 }
 
@@ -254,6 +273,7 @@ fn lines_become_what_is_known_of_hosts_and_events_that_come_once() {
     let controller = is("10.1.0.7", &["02:00:00:00:00:07"], windows, None, &[]);
     assert_eq!(controller, ["88 Kerberos", "445 SMB"].map(str::to_owned));
     assert_eq!(is("10.1.0.21", &["02:00:00:00:00:21"], None, None, &["b.smith"]), ["Kerberos client"]);
+    assert_eq!(is("10.1.0.22", &[], None, Some("WS-22"), &[]), ["Kerberos client"]);
     // Behind routers nobody knows what hosts have.
     let client = is("10.2.0.5", &[], windows, None, &[]);
     assert_eq!(client, ["SSH client OpenSSH_for_Windows_8.1"]);
@@ -270,13 +290,16 @@ fn lines_become_what_is_known_of_hosts_and_events_that_come_once() {
     let once = |hosts: &[&'static str]| hosts.iter().map(|host| (*host, 1)).collect::<Vec<_>>();
     let all = ["10.1.0.1", "10.1.0.20", "10.1.0.21", "10.1.0.25", "10.1.0.30", "10.1.0.40", "10.1.0.7"];
     let routed = ["10.2.0.5", "10.2.0.6", "10.3.0.9"];
-    assert_eq!(of(10), once(&[&all[..], &routed].concat()), "new hosts");
+    let mut hosts = once(&[&all[..], &routed].concat());
+    hosts.insert(3, ("10.1.0.22", 1));
+    assert_eq!(of(10), hosts, "new hosts");
     assert_eq!(of(11), [("10.1.0.25", 1), ("10.1.0.30", 2), ("10.1.0.7", 2)], "servers");
-    let clients = [("10.1.0.20", 3), ("10.1.0.21", 1), ("10.2.0.5", 1), ("10.2.0.6", 2), ("10.3.0.9", 1)];
+    let clients =
+        [("10.1.0.20", 3), ("10.1.0.21", 1), ("10.1.0.22", 1), ("10.2.0.5", 1), ("10.2.0.6", 2), ("10.3.0.9", 1)];
     assert_eq!(of(15), clients, "client applications");
     // Only when a second host has it, the address of the inner router is known for one.
     assert_eq!(of(28), once(&[&all[..], &["10.2.0.5"]].concat()), "MAC addresses");
-    assert_eq!(of(42), [("10.1.0.20", 1)], "NetBIOS names");
+    assert_eq!(of(42), once(&["10.1.0.20", "10.1.0.22"]), "NetBIOS names");
     assert_eq!(of(101), once(&["10.1.0.20", "10.1.0.30", "10.1.0.7", "10.2.0.5", "10.2.0.6"]), "operating systems");
     assert_eq!((of(12), of(27), of(107)), (vec![], vec![], vec![]));
 

@@ -147,7 +147,7 @@ impl Learner {
     pub(crate) fn netbios(&mut self, id: i64, at: [u8; 16], name: &str, fresh: bool, told: Told) -> Result<()> {
         let name = clip(name);
         let Some(host) = self.memory.change(id)? else { return Ok(()) };
-        if name.is_empty() || host.netbios == name {
+        if name.is_empty() || host.netbios.eq_ignore_ascii_case(name) {
             return Ok(());
         }
         (host.netbios, host.dirty) = (name.to_owned(), true);

@@ -53,6 +53,7 @@ impl Sighted {
                 }
             }
             "dhcp" => self.dhcp(line, second),
+            "krb5" => self.account(line, header),
             "ssh" | "http" | "http2" | "smb" => self.software(event_type, line, header, mapping),
             _ => {}
         }
@@ -102,6 +103,16 @@ impl Sighted {
         if let Some((name, class)) = self.asking.remove(&client) {
             self.order.retain(|other| *other != client);
             self.tell(host, second, Fact::DhcpClient { name, class });
+        }
+    }
+
+    /// A computer that gets a Kerberos ticket for its own account, which is its name and a dollar sign.
+    fn account(&mut self, line: &Value, header: &Header) {
+        let given = matches!(text_at(line, "krb5.msg_type"), Some("KRB_AS_REP" | "KRB_TGS_REP"));
+        let Some(ends) = header.ends.map(super::header::Ends::guessed).filter(|_| given) else { return };
+        if let Some(name) = text_at(line, "krb5.cname").map(clip).and_then(|name| name.strip_suffix('$')) {
+            let netbios = name.to_uppercase();
+            self.tell(ends.source, header.time.second, Fact::Smb { netbios, system: String::new() });
         }
     }
 
