@@ -73,7 +73,7 @@ fn a_real_file_becomes_a_map() {
     let site = Site::new();
     let pkcs12 = site.client("127.0.0.1");
     let server = site.serve(&[]);
-    wait_for("the map", || site.path("home/map.db").exists().then_some(()));
+    server.process.line("The network map of netmap 0 has");
     let file = data.join("eve.json.gz");
     let home = site.home();
     let sensor =
@@ -141,8 +141,8 @@ fn ten_thousand_hosts_by_the_reference_client() {
 #[test]
 fn the_impact_of_an_alert_is_what_the_map_knows() {
     let site = Site::new();
-    let _server = site.serve(&[]);
-    wait_for("the map", || site.path("home/map.db").exists().then_some(()));
+    let server = site.serve(&[]);
+    server.process.line("The network map of netmap 0 has");
     let (home, file) = (site.home(), site.path("eve.json"));
     fs::write(&file, flow(1, "10.0.0.9", "10.0.0.5", 80)).unwrap();
     let sensor = site

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 pub(crate) const VERSION: i64 = 1;
 
 /// How long to wait for another process that writes.
-const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 const TABLES: &str = "
     -- How far a netmap's archive was read: the next event has this sequence number or a higher one, and the second is not
@@ -59,6 +59,13 @@ const TABLES: &str = "
     CREATE TABLE sighting (number INTEGER PRIMARY KEY AUTOINCREMENT, netmap INTEGER NOT NULL, fact TEXT NOT NULL);
 ";
 
+/// Came later; maps without it are as good.
+const ROUTERS: &str = "
+    -- MAC addresses that frames of several hosts have, or of addresses elsewhere.
+    CREATE TABLE IF NOT EXISTS router (netmap INTEGER NOT NULL, mac BLOB NOT NULL, PRIMARY KEY (netmap, mac))
+    WITHOUT ROWID;
+";
+
 /// Opens the file for writing; makes it, for its owner alone, where it is not there.
 pub(crate) fn open(path: &Path) -> Result<Connection> {
     let failed = |source| Error::Io { path: path.to_owned(), source };
@@ -75,6 +82,9 @@ pub(crate) fn open(path: &Path) -> Result<Connection> {
             transaction.execute_batch(TABLES)?;
             transaction.pragma_update(None, "user_version", VERSION)?;
         }
+        if version <= VERSION {
+            transaction.execute_batch(ROUTERS)?;
+        }
         transaction.commit()?;
         Ok((db, version))
     };
@@ -84,8 +94,8 @@ pub(crate) fn open(path: &Path) -> Result<Connection> {
     Ok(db)
 }
 
-/// Opens the file for reading; `None` when there is none, or nothing in it yet.
-pub(crate) fn open_to_read(path: &Path) -> Result<Option<Connection>> {
+/// Opens the file for reading; `None` when there is none, or nothing in it yet. Somebody who has locked it is waited for so long.
+pub(crate) fn open_to_read(path: &Path, busy: Duration) -> Result<Option<Connection>> {
     if !path.exists() {
         return Ok(None);
     }
@@ -93,7 +103,7 @@ pub(crate) fn open_to_read(path: &Path) -> Result<Option<Connection>> {
         // Readers of a WAL file take part in its shared memory, so the file itself is opened for writing.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let db = Connection::open_with_flags(path, flags)?;
-        db.busy_timeout(BUSY)?;
+        db.busy_timeout(busy)?;
         let version: i64 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
         db.pragma_update(None, "query_only", true)?;
         Ok((db, version))

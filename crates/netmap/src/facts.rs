@@ -338,7 +338,12 @@ pub(crate) fn sighting(sighting: &Sighting, heard: u32, quiet: bool, learner: &m
         Fact::Dhcp { mac, .. } => learner.lease(at, mac, told)?,
         _ => learner.host(at, seen, told)?,
     };
-    let Some((id, fresh)) = found else { return Ok(()) };
+    let Some((id, fresh)) = found else {
+        return match sighting.fact {
+            Fact::Frame { mac } => learner.frame(at, mac),
+            _ => Ok(()),
+        };
+    };
     learner.protocols(id, at, 0, fresh, told)?;
     if fresh {
         learner.announce(id, told)?;

@@ -198,11 +198,10 @@ impl Judge {
         }
         self.opened = Some(Instant::now());
         if self.db.is_none() {
-            self.db = crate::db::open_to_read(&self.path)?;
+            self.db = crate::db::open_to_read(&self.path, BUSY)?;
         }
         let Some(db) = &self.db else { return Ok(false) };
         let failed = Error::database(&self.path);
-        db.busy_timeout(BUSY).map_err(&failed)?;
         let sql = "SELECT monitored FROM progress WHERE netmap = ?";
         let text: Option<String> = db.query_row(sql, [self.netmap], |row| row.get(0)).optional().map_err(&failed)?;
         match text {

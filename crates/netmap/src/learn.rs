@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use wire::event::{Value, address};
 
 use crate::Result;
+use crate::frames::Frames;
 use crate::hints::{self, On, Os};
 use crate::host::{Address, Client, Host, MOST_ADDRESSES, MOST_PARTS, Mac, Protocol, Server, System, User, clip};
 use crate::memory::Memory;
@@ -27,6 +28,7 @@ pub(crate) struct Learner {
     pub(crate) out: Outbox,
     /// What metadata calls things, to be written.
     pub(crate) names: Vec<Name>,
+    pub(crate) frames: Frames,
     dropped: HashSet<[u8; 16]>,
 }
 
@@ -59,9 +61,9 @@ pub(crate) enum Seen {
 }
 
 impl Learner {
-    pub(crate) fn new(memory: Memory, policy: Policy) -> Learner {
+    pub(crate) fn new(memory: Memory, policy: Policy, frames: Frames) -> Learner {
         let out = Outbox::new(memory.netmap);
-        Learner { memory, policy, out, names: Vec::new(), dropped: HashSet::new() }
+        Learner { memory, policy, out, names: Vec::new(), frames, dropped: HashSet::new() }
     }
 
     /// The host with an address, made if need be. `true` when it is new: [`announce`](Self::announce) it when what is known
@@ -116,11 +118,16 @@ impl Learner {
         self.memory.remove(id)
     }
 
-    /// Tells that a host is new.
+    /// Tells that a host is new, and its MAC address where frames have shown it already.
     pub(crate) fn announce(&mut self, id: i64, told: Told) -> Result<()> {
         let Some(host) = self.memory.host(id)? else { return Ok(()) };
+        let at = host.address();
         let make = |block: &mut wire::event::Block| *block = profile::brief(host, block.layout());
-        self.out.tell_block(10, (NEW, 1, 139), (host, host.address()), told, ("hostProfile", &make))
+        self.out.tell_block(10, (NEW, 1, 139), (host, at), told, ("hostProfile", &make))?;
+        match self.frames.take(&at) {
+            Some(mac) => self.mac(id, at, mac, 0, false, told),
+            None => Ok(()),
+        }
     }
 
     /// Network and transport protocol. Of a host that was just made they are told with it.
@@ -337,9 +344,13 @@ impl Learner {
         }
         if !sure {
             // Frames of several hosts with one address come from a router, whose address is none of theirs.
+            if self.frames.is_router(&mac) {
+                return Ok(());
+            }
             let others: Vec<_> = self.memory.by_mac(&mac)?.into_iter().filter(|(other, _)| *other != id).collect();
             if !others.is_empty() {
                 for (other, _) in others.into_iter().filter(|(_, primary)| !primary) {
+                    self.frames.add_router(mac);
                     self.drop_mac(other, mac)?;
                 }
                 return Ok(());
@@ -378,7 +389,7 @@ impl Learner {
         Ok(())
     }
 
-    fn drop_mac(&mut self, id: i64, mac: [u8; 6]) -> Result<()> {
+    pub(crate) fn drop_mac(&mut self, id: i64, mac: [u8; 6]) -> Result<()> {
         if let Some(host) = self.memory.change(id)? {
             host.macs.retain(|m| m.mac != mac);
             host.gone.push(crate::host::Gone::Mac(mac));
@@ -601,7 +612,7 @@ impl Client {
 }
 
 /// Whether an address can be a host's: not unspecified, multicast, loopback or broadcast.
-fn is_host(at: &[u8; 16]) -> bool {
+pub(crate) fn is_host(at: &[u8; 16]) -> bool {
     match address(at) {
         std::net::IpAddr::V4(v4) => {
             !(v4.is_unspecified() || v4.is_multicast() || v4.is_loopback() || v4.is_broadcast())

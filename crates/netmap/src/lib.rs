@@ -21,7 +21,8 @@
 //! * **H5** What was not heard of for [`Policy::timeout`] seconds is forgotten: hosts (record 19), servers (25, 26) and
 //!   client applications (35). The clock is the server's, not that of events, so old events do not expire at once.
 //! * **H6** A MAC address is a host's for sure when ARP or DHCP says so. One of frames alone counts as long as no other host
-//!   has it; frames of two hosts with one address come from a router. A lease moves the address to the host with the MAC
+//!   has it; frames of two hosts with one address, or of an IPv4 address elsewhere, come from a router, and what is known as a
+//!   router's is no host's because of a frame. A lease moves the address to the host with the MAC
 //!   address (records 29, and 20 for a host that had it).
 //! * **H7** Of each kind a host has at most 500 parts (64 addresses); what is more is left out.
 //!
@@ -30,7 +31,7 @@
 //! * **T1** A change is told once, when it is learned, with device and time of the event that showed it.
 //! * **T2** Nothing is told of what a simulator or a replay writes: such a source is a whole story with its own discovery
 //!   events. The archive knows who made a commit by the position in it; nothing is told of a commit without one either.
-//!   Nothing is told either while discovery events are not captured ([`Orders::tell`]).
+//!   Nothing is told either while discovery events are not captured ([`Orders::tell`]), nor later of what was learned then.
 //! * **T3** The mapper never learns from what it has told itself: its commits have a position named [`SOURCE`].
 //!
 //! # Exactly once
@@ -53,10 +54,12 @@ mod db;
 mod describe;
 mod error;
 mod facts;
+mod frames;
 mod hints;
 mod host;
 mod judge;
 mod learn;
+mod locks;
 mod map;
 mod mapper;
 mod memory;
@@ -72,6 +75,7 @@ pub use describe::{Described, DescribedClient, DescribedServer};
 pub use error::{Error, Result};
 pub use host::{Address, Client, Evidence, Host, Mac, Protocol, Server, System, User};
 pub use judge::{Attack, DROPPED, Impact, Judge, MAPPED, MONITORED, RED, SERVED};
+pub use locks::writes;
 pub use map::{Map, Named, Page, mac};
 pub use mapper::{Came, Mapper, Orders, SOURCE};
 pub use policy::{AtLimit, INSIDE, Networks, Policy, WEEK};

@@ -47,7 +47,7 @@ impl Map {
     /// # Errors
     /// [`Error::Database`], [`Error::Version`].
     pub fn open(path: &Path, netmap: u32) -> Result<Option<Map>> {
-        Ok(crate::db::open_to_read(path)?.map(|db| Map { db, path: path.to_owned(), netmap }))
+        Ok(crate::db::open_to_read(path, crate::db::BUSY)?.map(|db| Map { db, path: path.to_owned(), netmap }))
     }
 
     /// The host that has an address.

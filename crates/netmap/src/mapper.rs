@@ -1,19 +1,19 @@
 //! Following the archive.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use archive::{Archive, Batch, Clock, Commitment, Commits, Reader, Start, Step, Tail};
 use rusqlite::{OptionalExtension, TransactionBehavior, params};
-use rustix::fs::{FlockOperation, flock};
 use wire::decode::Decoder;
 
 use crate::error::{Error, Result};
 use crate::facts::{self, Facts};
+use crate::frames::Frames;
 use crate::learn::Learner;
+use crate::locks::{AtWork, lock};
 use crate::memory::Memory;
 use crate::outbox::{Told, metadata_key};
 use crate::policy::Policy;
@@ -66,6 +66,7 @@ pub struct Mapper {
     tell: bool,
     written: Instant,
     expired: Instant,
+    at_work: Option<AtWork>,
     _lock: File,
 }
 
@@ -107,17 +108,19 @@ impl Mapper {
     /// [`Error`] when the map or the archive cannot be opened, or there is a mapper already.
     pub fn open(root: &Path, netmap: u32, path: &Path, policy: Policy, clock: Clock) -> Result<Mapper> {
         let lock = lock(path, netmap)?;
+        let at_work = AtWork::begin(path, netmap)?;
         let options = archive::Options { clock: clock.clone(), ..archive::Options::default() };
         let (mut archive, _) = Archive::open(root, netmap, options)?;
         let mut memory = Memory::open(path, netmap)?;
         let (progress, quiet_until) = begin(&mut memory, &mut archive, root, &policy)?;
         let start = if progress.next == 0 { Start::Genesis } else { Start::Second(progress.second) };
         let commits = Commits::new(Reader::open(root, netmap, start)?);
+        let frames = Frames::open(&memory.db, netmap).map_err(Error::database(path))?;
         Ok(Mapper {
             root: root.to_owned(),
             netmap,
             clock,
-            learner: Learner::new(memory, policy),
+            learner: Learner::new(memory, policy, frames),
             facts: Facts::default(),
             archive,
             commits,
@@ -128,12 +131,13 @@ impl Mapper {
             tell: true,
             written: Instant::now(),
             expired: Instant::now(),
+            at_work: Some(at_work),
             _lock: lock,
         })
     }
 
-    /// Follows the archive until `stop` is set, and does what `orders` say. What fails is tried again every second and
-    /// logged once.
+    /// Follows the archive until `stop` is set, and does what `orders` say: while it is to hold it writes nothing, and
+    /// [`writes`](crate::writes) is false as soon as that is so. What fails is tried again every second and logged once.
     pub fn run(mut self, stop: &AtomicBool, mut orders: impl FnMut() -> Orders) {
         let mut tail = Tail::new(&self.root, self.netmap);
         let mut said = None;
@@ -141,7 +145,19 @@ impl Mapper {
             let Orders { hold, tell } = orders();
             self.tell = tell;
             if hold {
+                self.at_work = None;
                 std::thread::sleep(HELD);
+                continue;
+            }
+            if self.at_work.is_none() {
+                match AtWork::begin(&self.learner.memory.path, self.netmap) {
+                    // It may have been told to hold again before this was known.
+                    Ok(at_work) => self.at_work = Some(at_work),
+                    Err(error) => {
+                        said = tell_once(self.netmap, said, error.to_string());
+                        pause(stop);
+                    }
+                }
                 continue;
             }
             let failed = match self.step() {
@@ -164,14 +180,12 @@ impl Mapper {
                     }
                 }
             };
-            if said.as_ref() != Some(&failed) {
-                tracing::warn!(
-                    netmap = self.netmap,
-                    "The network map waits: {failed}. It is tried again every second and goes on by itself."
-                );
-                said = Some(failed);
-            }
+            said = tell_once(self.netmap, said, failed);
             pause(stop);
+        }
+        // In a pause nothing is written at the end either: it is read again.
+        if self.at_work.is_none() || orders().hold {
+            return;
         }
         if let Err(error) = self.finish() {
             tracing::warn!(netmap = self.netmap, %error, "The network map does not have the newest yet; it reads that again.");
@@ -324,6 +338,7 @@ impl Mapper {
         let write = || {
             let transaction = rusqlite::Transaction::new_unchecked(&learner.memory.db, TransactionBehavior::Immediate)?;
             learner.memory.save(&transaction)?;
+            learner.frames.save(&transaction, netmap)?;
             transaction
                 .prepare_cached("UPDATE progress SET second = ?, sequence = ?, outbox = ? WHERE netmap = ?")?
                 .execute(params![next.second, next.next.cast_signed(), next.outbox.cast_signed(), netmap])?;
@@ -350,6 +365,7 @@ impl Mapper {
         write().map_err(failed)?;
         self.progress = next;
         self.learner.memory.saved();
+        self.learner.frames.saved();
         self.learner.names.clear();
         self.written = Instant::now();
         if telling {
@@ -446,16 +462,15 @@ fn position(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((u64::from_be_bytes(*number), u64::from_be_bytes(sequence.try_into().ok()?)))
 }
 
-/// Takes the lock of a netmap's mapper: there is one at a time.
-fn lock(path: &Path, netmap: u32) -> Result<File> {
-    let path = path.with_extension(format!("{netmap}.lock"));
-    let failed = |source| Error::Io { path: path.clone(), source };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Running { path }),
-        Err(error) => Err(failed(error.into())),
+/// Logs why the map waits, unless that is what it said last.
+fn tell_once(netmap: u32, said: Option<String>, failed: String) -> Option<String> {
+    if said.as_ref() != Some(&failed) {
+        tracing::warn!(
+            netmap,
+            "The network map waits: {failed}. It is tried again every second and goes on by itself."
+        );
     }
+    Some(failed)
 }
 
 fn pause(stop: &AtomicBool) {

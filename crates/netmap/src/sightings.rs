@@ -17,6 +17,9 @@ use crate::error::Error;
 /// Sightings that wait, at most. There are as many only when no mapper runs.
 const MOST_WAITING: i64 = 100_000;
 
+/// Sightings a sensor keeps until there is a map.
+const MOST_KEPT: usize = 5000;
+
 /// The same thing is told again after this time.
 const AGAIN: Duration = Duration::from_secs(300);
 
@@ -113,9 +116,19 @@ pub enum Software {
     Http,
 }
 
+/// What became of sightings that were to be written.
+enum Written {
+    All,
+    /// There is no map of this netmap in the file.
+    NotYet,
+    /// There is no file, or nobody takes them.
+    NotWanted,
+}
+
 /// A sensor's way to the map of its netmap.
 ///
-/// A map that is missing or cannot be used loses sightings and holds nobody up; the log says so once.
+/// A map that is missing or cannot be used loses sightings and holds nobody up; the log says so once. Only while the file
+/// has no map of this netmap yet they are kept.
 #[derive(Debug)]
 pub struct Sightings {
     path: PathBuf,
@@ -161,9 +174,14 @@ impl Sightings {
             return;
         }
         match self.write() {
-            Ok(true) => (self.said, self.tried) = (false, None),
-            // No map yet: there will be one, or none is wanted.
-            Ok(false) => {
+            Ok(Written::All) => (self.said, self.tried) = (false, None),
+            // The archive is new: the service makes a map for it in a moment.
+            Ok(Written::NotYet) if self.waiting.len() < MOST_KEPT => {
+                self.tried = Some(Instant::now());
+                return;
+            }
+            // There will be a map, or none is wanted.
+            Ok(Written::NotYet | Written::NotWanted) => {
                 self.tried = Some(Instant::now());
                 self.told.clear();
             }
@@ -179,11 +197,11 @@ impl Sightings {
         self.waiting.clear();
     }
 
-    fn write(&mut self) -> Result<bool, Error> {
+    fn write(&mut self) -> Result<Written, Error> {
         let failed = Error::database(&self.path);
         if self.db.is_none() {
             if !self.path.exists() {
-                return Ok(false);
+                return Ok(Written::NotWanted);
             }
             let db = Connection::open_with_flags(&self.path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE);
             let db = db.map_err(&failed)?;
@@ -192,13 +210,16 @@ impl Sightings {
             db.pragma_update(None, "synchronous", "NORMAL").map_err(&failed)?;
             self.db = Some(db);
         }
-        let Some(db) = &mut self.db else { return Ok(false) };
+        let Some(db) = &mut self.db else { return Ok(Written::NotWanted) };
         let mut write = || {
             let transaction = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            let wanted = "SELECT (SELECT count(*) FROM progress WHERE netmap = ?1) > 0
-                          AND (SELECT coalesce(max(number) - min(number), 0) FROM sighting) < ?2";
-            if !transaction.query_row(wanted, params![self.netmap, MOST_WAITING], |row| row.get::<_, bool>(0))? {
-                return Ok(false);
+            let there = "SELECT count(*) FROM progress WHERE netmap = ?";
+            if transaction.query_row(there, [self.netmap], |row| row.get::<_, i64>(0))? == 0 {
+                return Ok(Written::NotYet);
+            }
+            let waiting = "SELECT coalesce(max(number) - min(number), 0) FROM sighting";
+            if transaction.query_row(waiting, [], |row| row.get::<_, i64>(0))? >= MOST_WAITING {
+                return Ok(Written::NotWanted);
             }
             for sighting in &self.waiting {
                 let text = serde_json::to_string(sighting)
@@ -208,7 +229,7 @@ impl Sightings {
                     .execute(params![self.netmap, text])?;
             }
             transaction.commit()?;
-            Ok(true)
+            Ok(Written::All)
         };
         write().map_err(failed)
     }

@@ -59,7 +59,9 @@ fn manage(root: &std::path::Path, map: &std::path::Path, policy: &Policy, ask: &
     let mut said = BTreeMap::new();
     while !stop.load(Ordering::Relaxed) {
         running.retain(|_, thread| !thread.is_finished());
-        for netmap in archive::netmaps(root).unwrap_or_default() {
+        // A mapper that begins writes.
+        let netmaps = if ask().hold { Vec::new() } else { archive::netmaps(root).unwrap_or_default() };
+        for netmap in netmaps {
             if running.contains_key(&netmap) {
                 continue;
             }

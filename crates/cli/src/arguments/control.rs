@@ -22,8 +22,8 @@ pub(crate) enum Control {
     /// Hold the whole service, for a backup: no sensor writes, no session gets events, and none ends
     #[command(
         after_help = "Example:\n  estreamer pause --home /var/lib/estreamer --reason backup && tar -C /var/lib/estreamer -cf backup.tar archive \
-                      sensors\n  estreamer resume --home /var/lib/estreamer\n\nIt returns when every sensor that runs has said that it holds: from then \
-                      on nothing changes in archive/ and sensors/.\nExit codes: 0 so it is, 1 it failed, 3 the service is paused, but some sensors did \
+                      sensors\n  estreamer resume --home /var/lib/estreamer\n\nIt returns when every sensor that runs has said that it holds, and the network map does: from then \
+                      on nothing changes in archive/ and sensors/.\nExit codes: 0 so it is, 1 it failed, 3 the service is paused, but some did \
                       not say so in time."
     )]
     Pause(Pause),

@@ -13,7 +13,7 @@ const HOSTS: u32 = 500;
 
 pub(crate) fn run(arguments: &ListHosts) -> Result<Exit, Failure> {
     let home = Home::open(&arguments.home)?;
-    let netmap = match arguments.netmap {
+    let netmap = match super::domain::of_client(&home, &arguments.domain)? {
         Some(netmap) => netmap,
         None => home.settings()?.netmap,
     };

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 /// Time between looks at what the sensors report.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// How long everybody has to see the pause at least: the service reports nothing, which may be deleting old segments or
-/// writing discovery events.
+/// How long everybody has to see the pause at least: the service, which may be deleting old segments, reports nothing.
 const SEEN: Duration = Duration::from_secs(1);
 
 pub(crate) fn pause(arguments: &Pause) -> Result<Exit, Failure> {
@@ -25,12 +24,16 @@ pub(crate) fn pause(arguments: &Pause) -> Result<Exit, Failure> {
     sleep(SEEN);
     loop {
         let (hold, others) = count(&registry, control.sensors()?);
-        if others.is_empty() {
+        let mut maps = archive::netmaps(&home.archive()).unwrap_or_default();
+        maps.retain(|netmap| netmap::writes(&home.map_path(), *netmap));
+        if others.is_empty() && maps.is_empty() {
             say(format_args!("paused; {hold} sensors hold"));
             return Ok(Exit::Done);
         }
         if Instant::now() >= end {
-            let names: Vec<_> = others.iter().map(|s| format!("{} ({}, sensor {})", s.name, s.source, s.id)).collect();
+            let mut names: Vec<_> =
+                others.iter().map(|s| format!("{} ({}, sensor {})", s.name, s.source, s.id)).collect();
+            names.extend(maps.iter().map(|netmap| format!("the network map of netmap {netmap}")));
             eprintln!(
                 "estreamer: the service is paused and {hold} sensors hold, but not yet: {}. They may still write, so do not copy \
                  the archive; \"estreamer sensors list\" shows how they are doing, \"estreamer resume\" ends the pause",

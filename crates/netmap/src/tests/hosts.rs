@@ -164,6 +164,48 @@ fn leases_move_addresses_and_routers_have_no_hosts() {
     assert_eq!(stand.map().host(ip("10.0.1.3")).unwrap(), None, "a frame makes no host");
 }
 
+/// What is told of frames before the host is there, and of hosts elsewhere
+#[test]
+fn frames_wait_for_their_host_and_show_routers_for_good() {
+    let mut stand = Stand::new();
+    let mut mapper = stand.mapper(Policy::default());
+    let see = |stand: &Stand, frames: &[(&str, [u8; 6])]| {
+        let mut sightings = Sightings::new(&stand.map_path(), 0);
+        for (address, mac) in frames {
+            sightings.add(Sighting { address: ip(address), device: 3, second: 600, fact: Fact::Frame { mac: *mac } });
+        }
+        sightings.commit();
+    };
+    let (one, two, router) = ([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 9]);
+    // The host one has a global address as well, which is in no monitored network. Broadcasts say nothing.
+    see(&stand, &[("10.0.0.1", one), ("2001:db8::1", one), ("0.0.0.0", one), ("10.0.0.2", router)]);
+    see(&stand, &[("255.255.255.255", [255; 6]), ("224.0.0.251", [1, 0, 0x5e, 0, 0, 0xfb])]);
+    drain(&mut mapper);
+    assert!(stand.told().is_empty());
+    stand.flows(&[flow("10.0.0.1", "10.0.0.2", 80)]);
+    drain(&mut mapper);
+    assert_eq!(stand.told(), [10, 28, 10, 28, 11]);
+    let mac = |stand: &Stand, host: &str| stand.map().host(ip(host)).unwrap().unwrap().mac();
+    assert_eq!((mac(&stand, "10.0.0.1"), mac(&stand, "10.0.0.2")), (Some(one), Some(router)));
+    see(&stand, &[("8.8.8.8", router)]);
+    drain(&mut mapper);
+    assert_eq!((mac(&stand, "10.0.0.1"), mac(&stand, "10.0.0.2")), (Some(one), None));
+    // A later mapper knows it too.
+    drop(mapper);
+    let mut mapper = stand.mapper(Policy::default());
+    see(&stand, &[("10.0.0.2", router), ("10.0.0.2", two)]);
+    drain(&mut mapper);
+    assert_eq!((mac(&stand, "10.0.0.2"), stand.told().len()), (Some(two), 6));
+    // A router that is a host itself says so by ARP.
+    let mut sightings = Sightings::new(&stand.map_path(), 0);
+    let arp = Fact::Arp { mac: router };
+    sightings.add(Sighting { address: ip("10.0.0.254"), device: 3, second: 600, fact: arp });
+    sightings.commit();
+    see(&stand, &[("1.1.1.1", router), ("10.0.0.254", router)]);
+    drain(&mut mapper);
+    assert_eq!(mac(&stand, "10.0.0.254"), Some(router));
+}
+
 #[test]
 fn a_range_gives_each_host_once() {
     let mut stand = Stand::new();

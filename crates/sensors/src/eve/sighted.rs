@@ -36,7 +36,9 @@ impl Sighted {
 
     /// Looks what a line tells.
     pub(super) fn line(&mut self, event_type: &str, line: &Value, header: &Header, mapping: &Mapping) {
-        self.frames(line, header);
+        if matches!(event_type, "flow" | "alert" | "drop") {
+            self.frames(line, header);
+        }
         let second = header.time.second;
         match event_type {
             "arp" => {
@@ -56,7 +58,9 @@ impl Sighted {
         }
     }
 
-    /// MAC addresses, where Suricata logs them (`ethernet: yes`).
+    /// MAC addresses, where Suricata logs them (`ethernet: yes`). Those of routed packets are a router's, which the map finds
+    /// out. Before Suricata 7.0.6 the addresses in lines of application protocols may be exchanged (its issue 6405), so they
+    /// are taken of flows and packets alone, which have them the right way round.
     fn frames(&mut self, line: &Value, header: &Header) {
         let (Some(ends), Some(_)) = (header.ends, at(line, "ether")) else { return };
         for (host, one, some) in
