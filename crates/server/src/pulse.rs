@@ -49,9 +49,8 @@ impl Pulse {
 
     fn check_at(&self, now: Duration, within: Duration) -> Result<(), String> {
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        let still = |part: &Arc<Part>| {
-            now.saturating_sub(Duration::from_millis(part.last.load(Ordering::Relaxed))) > within
-        };
+        let still =
+            |part: &Arc<Part>| now.saturating_sub(Duration::from_millis(part.last.load(Ordering::Relaxed))) > within;
         match parts.iter().filter_map(Weak::upgrade).find(still) {
             Some(part) => Err(part.name.clone()),
             None => Ok(()),

@@ -1,0 +1,259 @@
+//! Sessions beside each other through the real programs: what becomes of one that is too many, and what each gets when
+//! they ask for different versions.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::thread;
+
+use archive::{Read, Reader, Start};
+use client::Plugin;
+use serde_json::Value;
+use support::peer::{Client, Impostor};
+use support::{Finished, Site, configuration, is_metadata, wait_for};
+use wire::client::{ClientEvent, ClientRequest, ClientSession};
+use wire::decode::Decoder;
+use wire::layout;
+use wire::message::{self, MessageType};
+use wire::request::{EventVersion, flag};
+
+/// What a client is told when the only place is taken.
+const FULL: &str = "The server has 1 connections already; try again later.";
+
+/// An event stream request for intrusion events that come from now on.
+const NOW: [u8; 16] = [0, 1, 0, 2, 0, 0, 0, 8, 0xff, 0xff, 0xff, 0xff, 0x08, 0x90, 0, 0x61];
+
+/// Asks for everything with `ssl-test`; `more` are further options.
+fn ssl_test(site: &Site, address: SocketAddr, pkcs12: &Path, more: &[&str]) -> Finished {
+    let port = address.port().to_string();
+    site.run(&[&["ssl-test", "127.0.0.1", "-po", &port, "-pk", pkcs12.to_str().unwrap(), "-s", "all"], more].concat())
+}
+
+/// Waits until so many sessions stream.
+fn streaming(site: &Site, count: usize) {
+    wait_for(&format!("{count} sessions"), || {
+        let said = site.run(&["manage", "status", "--json", "--home", &site.home()]).out;
+        let status: Value = serde_json::from_str(&said).unwrap();
+        let sessions = status["sessions"].as_array().unwrap();
+        (sessions.iter().filter(|s| s["state"] == "streaming").count() == count).then_some(())
+    });
+}
+
+/// Lets the simulator go on until it has made this many events.
+fn simulate(site: &Site, events: &str) {
+    site.run(&["sensor", "simulate", "--home", &site.home(), "--events", events]).success();
+}
+
+#[test]
+fn a_full_server_is_waited_for_and_nothing_is_lost_or_comes_twice() {
+    let site = Site::new();
+    site.settings("max_connections = 1\n");
+    let pkcs12 = site.client("127.0.0.1");
+    simulate(&site, "400");
+    let server = site.serve(&[]);
+    let mut holder = Client::connect(server.address, &pkcs12);
+    holder.send(&NOW).unwrap();
+    streaming(&site, 1);
+
+    let told = format!("the server reports error 1: {FULL}");
+    ssl_test(&site, server.address, &pkcs12, &[]).failed(1, &[&told]);
+    ssl_test(&site, server.address, &pkcs12, &["--extended"]).failed(1, &[&told]);
+    ssl_test(&site, server.address, &pkcs12, &["-h", "10.0.0.1"]).failed(1, &[&told]);
+
+    let collector = site.collector("collector", server.address, &pkcs12);
+    let mut config = configuration(server.address, &pkcs12);
+    config["handler"]["eventUids"] = true.into();
+    collector.configure(config);
+    let mut process = collector.start();
+    // It comes again, after a pause each time.
+    process.lines(&format!("the management center reports error 1: {FULL} Next attempt in "), 2);
+    process.alive();
+    assert_eq!(collector.counts(), (0, 0));
+    server.process.line("Refused: there are 1 connections already (max_connections)");
+
+    drop(holder);
+    collector.wait_for_events(400, &process);
+    // Now it has the place, and gets what comes.
+    ssl_test(&site, server.address, &pkcs12, &[]).failed(1, &[&told]);
+    simulate(&site, "600");
+    collector.wait_for_events(600, &process);
+    assert!(process.terminate().success(), "{}", process.log());
+    let mut events: BTreeMap<String, usize> = BTreeMap::new();
+    collector.each_line(|line| {
+        if !is_metadata(line) {
+            let line: Value = serde_json::from_slice(line).unwrap();
+            *events.entry(line["@computed"]["eventUid"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+    });
+    assert_eq!((events.len(), events.values().max()), (600, Some(&1)));
+
+    streaming(&site, 0);
+    ssl_test(&site, server.address, &pkcs12, &["--count", "5"]).success();
+}
+
+#[test]
+fn what_a_server_says_last_is_told_although_it_vanishes_at_once() {
+    let site = Site::empty();
+    let impostor = Impostor::new(&site.path(""));
+    for _ in 0..5 {
+        let said = thread::scope(|scope| {
+            let asked = scope.spawn(|| ssl_test(&site, impostor.address(), &impostor.pkcs12, &[]));
+            let mut visitor = impostor.accept();
+            let mut error = Vec::new();
+            message::push_error(&mut error, 1, FULL);
+            visitor.send(&error);
+            // The request is not read: what is sent to it from now on is answered by a reset.
+            drop(visitor);
+            asked.join().unwrap()
+        });
+        said.failed(1, &[FULL]);
+    }
+}
+
+/// What a client has got: how many records of each kind of event, and by record type which data blocks they begin with
+/// (0 for none).
+#[derive(Debug, Default)]
+struct Got {
+    kinds: BTreeMap<u16, usize>,
+    blocks: BTreeMap<u16, BTreeSet<u32>>,
+}
+
+impl Got {
+    /// Counts a record, which must be as its layout says.
+    fn count(&mut self, decoder: &mut Decoder, item: &[u8]) {
+        let record = decoder.decode(item).unwrap();
+        assert!(record.problem().is_none() && !record.opaque(), "{}: {:?}", record.record_type(), record.problem());
+        let known = layout::record(record.record_type()).unwrap();
+        if !known.metadata {
+            *self.kinds.entry(known.event).or_default() += 1;
+            self.blocks.entry(record.record_type()).or_default().insert(record.main().block_type());
+        }
+    }
+
+    fn total(&self) -> usize {
+        self.kinds.values().sum()
+    }
+
+    /// The blocks of a record type.
+    fn blocks(&self, record_type: u16) -> Vec<u32> {
+        self.blocks.get(&record_type).into_iter().flatten().copied().collect()
+    }
+}
+
+/// A client that asks for given versions.
+struct Asking {
+    client: Client,
+    session: ClientSession,
+}
+
+impl Asking {
+    fn begin(address: SocketAddr, pkcs12: &Path, request: ClientRequest) -> Asking {
+        let mut client = Client::connect(address, pkcs12);
+        let mut session = ClientSession::new(request);
+        client.send(&session.take_output()).unwrap();
+        if !session.streaming() {
+            let services = client.message().unwrap();
+            take(&mut session, services, &mut Got::default());
+            client.send(&session.take_output()).unwrap();
+        }
+        Asking { client, session }
+    }
+
+    /// Reads until it has this many events.
+    fn read(&mut self, events: usize) -> Got {
+        let mut got = Got::default();
+        while got.total() < events {
+            let message = self.client.message().unwrap_or_else(|error| panic!("{error}, after {got:?}"));
+            take(&mut self.session, message, &mut got);
+            self.client.send(&self.session.take_output()).unwrap();
+        }
+        got
+    }
+}
+
+fn take(session: &mut ClientSession, (kind, body): (MessageType, Vec<u8>), got: &mut Got) {
+    let mut bytes = Vec::new();
+    message::push(&mut bytes, kind, &body);
+    let mut decoder = Decoder::new();
+    match session.receive(&bytes).unwrap().unwrap().1 {
+        ClientEvent::Records(records) => {
+            assert_eq!(records.missed, 0);
+            records.for_each(|item| got.count(&mut decoder, item.unwrap()));
+            session.acknowledge();
+        }
+        ClientEvent::KeepAlive | ClientEvent::Services(_) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What the archive has, as it was written.
+fn archived(site: &Site) -> Got {
+    let mut reader = Reader::open(&site.path("home/archive"), 0, Start::Genesis).unwrap();
+    let (mut items, mut decoder, mut got) = (Vec::new(), Decoder::new(), Got::default());
+    loop {
+        match reader.next(&mut items).unwrap() {
+            Read::Batch(_) => {
+                message::Items::new(&items).for_each(|item| got.count(&mut decoder, item.unwrap().body));
+            }
+            Read::End => return got,
+            Read::Lost(lost) => panic!("{lost:?}"),
+        }
+    }
+}
+
+#[test]
+fn clients_that_ask_for_different_versions_at_once_get_the_same_events() {
+    let site = Site::new();
+    let pkcs12 = site.client("127.0.0.1");
+    simulate(&site, "3000");
+    let server = site.serve(&[]);
+    let common = flag::PACKETS | flag::METADATA | flag::ARCHIVAL_TIMESTAMP | flag::EXTRA_DATA;
+    // The newest that flags can name: intrusion events of 5.0, connections, discovery, correlation of 4.10, and
+    // user activity and impact alerts.
+    let flags = common | flag::INTRUSION | flag::IMPACT_ALERTS | 1 << 21 | 1 << 26 | 1 << 28 | 1 << 29;
+    let plain = ClientRequest { timestamp: 0, flags, events: Vec::new() };
+    // What a client of 5.3 asks for.
+    let versions = [(12, 6), (21, 4), (31, 8), (61, 11), (71, 10), (91, 4), (101, 4), (111, 3), (131, 2)];
+    let events = versions.map(|(code, version)| EventVersion { code, version }).to_vec();
+    let middle = ClientRequest { timestamp: 0, flags: common | flag::EXTENDED, events };
+    let mut newest = Plugin::Print.extended_request(0);
+    newest.flags |= common;
+    let mut clients = [plain, middle, newest].map(|request| Asking::begin(server.address, &pkcs12, request));
+    streaming(&site, 3);
+    // More comes while all three are there.
+    simulate(&site, "4000");
+    let all = archived(&site);
+    assert!(all.total() == 4000 && all.kinds.len() > 10, "{all:?}");
+    // No flag asks for malware and file events.
+    const NO_FLAG: [u16; 3] = [125, 500, 502];
+    let mut flagged = all.kinds.clone();
+    flagged.retain(|kind, _| !NO_FLAG.contains(kind));
+    let expected = [flagged, all.kinds.clone(), all.kinds.clone()];
+    let [plain, middle, newest] = thread::scope(|scope| {
+        let mut readers = clients.iter_mut().zip(&expected);
+        let threads = [(); 3].map(|()| {
+            let (client, kinds) = readers.next().unwrap();
+            scope.spawn(|| client.read(kinds.values().sum()))
+        });
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!([&plain.kinds, &middle.kinds, &newest.kinds], [&expected[0], &expected[1], &expected[2]]);
+    streaming(&site, 3);
+
+    // Each in the record and data block of its version (`crates/wire/schema/requests.toml`).
+    assert_eq!([207, 208, 400].map(|of| plain.blocks(of).len()), [1, 1, 0]);
+    assert_eq!((plain.blocks(71), plain.blocks(112), plain.blocks(9)), (vec![125], vec![107], vec![20]));
+    assert_eq!((middle.blocks(400), middle.blocks(71), middle.blocks(112)), (vec![41], vec![152], vec![128]));
+    assert_eq!((middle.blocks(500), middle.blocks(502), middle.blocks(125)), (vec![38], vec![38], vec![35]));
+    assert_eq!((newest.blocks(400), newest.blocks(71), newest.blocks(112)), (vec![85], vec![174], vec![156]));
+    assert_eq!((newest.blocks(500), newest.blocks(502), newest.blocks(125)), (vec![79], vec![79], vec![80]));
+    assert_eq!((middle.blocks(9), newest.blocks(9)), (vec![153], vec![153]));
+    assert_eq!(newest.blocks, all.blocks, "the simulator writes the newest versions");
+    for old in [&plain, &middle] {
+        assert!(![207, 208].iter().any(|of| middle.blocks.contains_key(of) || newest.blocks.contains_key(of)));
+        assert_ne!(old.blocks, newest.blocks);
+    }
+}
