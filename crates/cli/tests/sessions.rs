@@ -11,11 +11,10 @@ use std::thread;
 
 use archive::{Read, Reader, Start};
 use client::Plugin;
-use serde_json::Value;
 use support::peer::{Client, Impostor};
 use support::{Finished, Site, configuration, is_metadata, wait_for};
 use wire::client::{ClientEvent, ClientRequest, ClientSession};
-use wire::decode::Decoder;
+use wire::decode::{Decoder, Value};
 use wire::layout;
 use wire::message::{self, MessageType};
 use wire::request::{EventVersion, flag};
@@ -25,6 +24,9 @@ const FULL: &str = "The server has 1 connections already; try again later.";
 
 /// An event stream request for intrusion events that come from now on.
 const NOW: [u8; 16] = [0, 1, 0, 2, 0, 0, 0, 8, 0xff, 0xff, 0xff, 0xff, 0x08, 0x90, 0, 0x61];
+
+/// The record type of intrusion events in current versions.
+const INTRUSION: u16 = 400;
 
 /// Asks for everything with `ssl-test`; `more` are further options.
 fn ssl_test(site: &Site, address: SocketAddr, pkcs12: &Path, more: &[&str]) -> Finished {
@@ -36,7 +38,7 @@ fn ssl_test(site: &Site, address: SocketAddr, pkcs12: &Path, more: &[&str]) -> F
 fn streaming(site: &Site, count: usize) {
     wait_for(&format!("{count} sessions"), || {
         let said = site.run(&["manage", "status", "--json", "--home", &site.home()]).out;
-        let status: Value = serde_json::from_str(&said).unwrap();
+        let status: serde_json::Value = serde_json::from_str(&said).unwrap();
         let sessions = status["sessions"].as_array().unwrap();
         (sessions.iter().filter(|s| s["state"] == "streaming").count() == count).then_some(())
     });
@@ -84,7 +86,7 @@ fn a_full_server_is_waited_for_and_nothing_is_lost_or_comes_twice() {
     let mut events: BTreeMap<String, usize> = BTreeMap::new();
     collector.each_line(|line| {
         if !is_metadata(line) {
-            let line: Value = serde_json::from_slice(line).unwrap();
+            let line: serde_json::Value = serde_json::from_slice(line).unwrap();
             *events.entry(line["@computed"]["eventUid"].as_str().unwrap().to_owned()).or_default() += 1;
         }
     });
@@ -113,12 +115,16 @@ fn what_a_server_says_last_is_told_although_it_vanishes_at_once() {
     }
 }
 
-/// What a client has got: how many records of each kind of event, and by record type which data blocks they begin with
-/// (0 for none).
+/// What a client has got.
 #[derive(Debug, Default)]
 struct Got {
+    /// How many records of each kind of event, by the record type that carries it in current versions.
     kinds: BTreeMap<u16, usize>,
+    /// By record type the data blocks it comes in; 0 for none.
     blocks: BTreeMap<u16, BTreeSet<u32>>,
+    /// Of intrusion events.
+    ids: BTreeSet<u64>,
+    metadata: usize,
 }
 
 impl Got {
@@ -127,9 +133,18 @@ impl Got {
         let record = decoder.decode(item).unwrap();
         assert!(record.problem().is_none() && !record.opaque(), "{}: {:?}", record.record_type(), record.problem());
         let known = layout::record(record.record_type()).unwrap();
-        if !known.metadata {
-            *self.kinds.entry(known.event).or_default() += 1;
-            self.blocks.entry(record.record_type()).or_default().insert(record.main().block_type());
+        if known.metadata {
+            self.metadata += 1;
+            return;
+        }
+        *self.kinds.entry(known.event).or_default() += 1;
+        let block = match record.body().value(0) {
+            Some(Value::Block(block)) => block.block_type(),
+            _ => record.main().block_type(),
+        };
+        self.blocks.entry(record.record_type()).or_default().insert(block);
+        if known.event == INTRUSION {
+            self.ids.insert(record.uint("eventId").unwrap());
         }
     }
 
@@ -137,9 +152,9 @@ impl Got {
         self.kinds.values().sum()
     }
 
-    /// The blocks of a record type.
-    fn blocks(&self, record_type: u16) -> Vec<u32> {
-        self.blocks.get(&record_type).into_iter().flatten().copied().collect()
+    /// The blocks in which these record types came.
+    fn of<const N: usize>(&self, types: &[(u16, u32); N]) -> [Vec<u32>; N] {
+        types.map(|(of, _)| self.blocks.get(&of).into_iter().flatten().copied().collect())
     }
 }
 
@@ -228,7 +243,7 @@ fn clients_that_ask_for_different_versions_at_once_get_the_same_events() {
     let all = archived(&site);
     assert!(all.total() == 4000 && all.kinds.len() > 10, "{all:?}");
     // No flag asks for malware and file events.
-    const NO_FLAG: [u16; 3] = [125, 500, 502];
+    const NO_FLAG: [u16; 2] = [125, 500];
     let mut flagged = all.kinds.clone();
     flagged.retain(|kind, _| !NO_FLAG.contains(kind));
     let expected = [flagged, all.kinds.clone(), all.kinds.clone()];
@@ -243,17 +258,19 @@ fn clients_that_ask_for_different_versions_at_once_get_the_same_events() {
     assert_eq!([&plain.kinds, &middle.kinds, &newest.kinds], [&expected[0], &expected[1], &expected[2]]);
     streaming(&site, 3);
 
-    // Each in the record and data block of its version (`crates/wire/schema/requests.toml`).
-    assert_eq!([207, 208, 400].map(|of| plain.blocks(of).len()), [1, 1, 0]);
-    assert_eq!((plain.blocks(71), plain.blocks(112), plain.blocks(9)), (vec![125], vec![107], vec![20]));
-    assert_eq!((middle.blocks(400), middle.blocks(71), middle.blocks(112)), (vec![41], vec![152], vec![128]));
-    assert_eq!((middle.blocks(500), middle.blocks(502), middle.blocks(125)), (vec![38], vec![38], vec![35]));
-    assert_eq!((newest.blocks(400), newest.blocks(71), newest.blocks(112)), (vec![85], vec![174], vec![156]));
-    assert_eq!((newest.blocks(500), newest.blocks(502), newest.blocks(125)), (vec![79], vec![79], vec![80]));
-    assert_eq!((middle.blocks(9), newest.blocks(9)), (vec![153], vec![153]));
-    assert_eq!(newest.blocks, all.blocks, "the simulator writes the newest versions");
-    for old in [&plain, &middle] {
-        assert!(![207, 208].iter().any(|of| middle.blocks.contains_key(of) || newest.blocks.contains_key(of)));
-        assert_ne!(old.blocks, newest.blocks);
+    for client in [&plain, &middle, &newest] {
+        assert!(client.ids == all.ids && client.ids.len() == all.kinds[&INTRUSION] && client.metadata > 100);
     }
+
+    // Each in the record and data block of its version (`crates/wire/schema/requests.toml`).
+    let blocks = [(10, 91), (71, 125), (94, 75), (95, 73), (112, 107), (9, 20), (207, 0), (208, 0)];
+    assert_eq!(plain.of(&blocks), blocks.map(|(_, block)| vec![block]));
+    assert!(!plain.blocks.contains_key(&INTRUSION), "{:?}", plain.blocks);
+    let blocks =
+        [(10, 139), (71, 152), (94, 120), (95, 127), (112, 128), (9, 153), (400, 41), (125, 35), (500, 38), (502, 38)];
+    assert_eq!(middle.of(&blocks), blocks.map(|(_, block)| vec![block]));
+    let blocks =
+        [(10, 139), (71, 174), (94, 158), (95, 167), (112, 156), (9, 153), (400, 85), (125, 80), (500, 79), (502, 79)];
+    assert_eq!(newest.of(&blocks), blocks.map(|(_, block)| vec![block]));
+    assert_eq!(newest.blocks, all.blocks, "the simulator writes the newest versions");
 }
