@@ -96,22 +96,42 @@ fn a_full_server_is_waited_for_and_nothing_is_lost_or_comes_twice() {
     ssl_test(&site, server.address, &pkcs12, &["--count", "5"]).success();
 }
 
+/// Serves one visitor of the impostor: records if `asked`, the error, and no more. What was sent to it by then and is
+/// not read, and what comes from then on, is answered by a reset.
+fn vanish(impostor: &Impostor, asked: bool) {
+    let mut visitor = impostor.accept();
+    if asked {
+        visitor.request();
+        for second in 0..20 {
+            let mut message = Vec::new();
+            // A device's name, as a real record: type 123, length, device, name.
+            let record = [0, 0, 0, 123, 0, 0, 0, 10, 0, 0, 0, second, 0, 0, 0, 2, b'f', b'w'];
+            message::push(&mut message, MessageType::EVENT_DATA, &record);
+            visitor.send(&message);
+        }
+    }
+    let mut error = Vec::new();
+    message::push_error(&mut error, 1, FULL);
+    visitor.send(&error);
+}
+
 #[test]
 fn what_a_server_says_last_is_told_although_it_vanishes_at_once() {
     let site = Site::empty();
     let impostor = Impostor::new(&site.path(""));
-    for _ in 0..5 {
+    for asked in [false, true, false, true] {
         let said = thread::scope(|scope| {
-            let asked = scope.spawn(|| ssl_test(&site, impostor.address(), &impostor.pkcs12, &[]));
-            let mut visitor = impostor.accept();
-            let mut error = Vec::new();
-            message::push_error(&mut error, 1, FULL);
-            visitor.send(&error);
-            // The request is not read: what is sent to it from now on is answered by a reset.
-            drop(visitor);
-            asked.join().unwrap()
+            let client = scope.spawn(|| ssl_test(&site, impostor.address(), &impostor.pkcs12, &[]));
+            vanish(&impostor, asked);
+            client.join().unwrap()
         });
         said.failed(1, &[FULL]);
+    }
+    let collector = site.collector("collector", impostor.address(), &impostor.pkcs12);
+    let process = collector.start();
+    for (count, asked) in [(1, true), (2, false)] {
+        vanish(&impostor, asked);
+        process.lines(&format!("the management center reports error 1: {FULL} Next attempt in "), count);
     }
 }
 

@@ -484,16 +484,21 @@ impl Reader {
 
     /// Takes in what had come when nothing could be sent any more: the server may have said why it goes.
     async fn last_words(&mut self, stream: &mut TlsStream<TcpStream>) -> Result<(), Ended> {
-        self.intake.buffer.reserve(READ);
-        match tokio::time::timeout(LAST_WORDS, stream.read_buf(&mut self.intake.buffer)).await {
-            Ok(Ok(n)) if n > 0 => drop(self.intake.process()?),
-            // An alert of TLS says more than a broken pipe.
-            Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-                return Err(lost(&error, 0));
+        let end = tokio::time::Instant::now() + LAST_WORDS;
+        loop {
+            self.intake.buffer.reserve(READ);
+            match tokio::time::timeout_at(end, stream.read_buf(&mut self.intake.buffer)).await {
+                Ok(Ok(n)) if n > 0 => {
+                    self.intake.process()?;
+                    self.forward().await;
+                }
+                // An alert of TLS says more than a broken pipe.
+                Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                    return Err(lost(&error, 0));
+                }
+                _ => return Ok(()),
             }
-            _ => {}
         }
-        Ok(())
     }
 
     async fn send(&mut self, stream: &mut TlsStream<TcpStream>) -> Result<(), Ended> {
