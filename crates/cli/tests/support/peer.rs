@@ -138,6 +138,8 @@ impl Impostor {
             }
         };
         socket.set_nonblocking(false).unwrap();
+        // What is sent is on its way at once: a reset would throw away what waits.
+        socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(SOON)).unwrap();
         socket.set_write_timeout(Some(SOON)).unwrap();
         let connection = ServerConnection::new(self.config.clone()).unwrap();
