@@ -5,14 +5,16 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::thread;
 
 use archive::{Read, Reader, Start};
 use client::Plugin;
 use support::peer::{Client, Impostor};
-use support::{Finished, Site, configuration, is_metadata, wait_for};
+use support::{Finished, Site, configuration, is_metadata, program, wait_for};
 use wire::client::{ClientEvent, ClientRequest, ClientSession};
 use wire::decode::{Decoder, Value};
 use wire::layout;
@@ -96,44 +98,59 @@ fn a_full_server_is_waited_for_and_nothing_is_lost_or_comes_twice() {
     ssl_test(&site, server.address, &pkcs12, &["--count", "5"]).success();
 }
 
-/// Serves one visitor of the impostor: records if `asked`, the error, and no more. What was sent to it by then and is
-/// not read, and what comes from then on, is answered by a reset.
-fn vanish(impostor: &Impostor, asked: bool) {
-    let mut visitor = impostor.accept();
-    if asked {
-        visitor.request();
-        // Few enough that none of them waits for an acknowledgement: a reset would throw it away.
-        for device in 0..5 {
-            let mut message = Vec::new();
-            // A device's name, as a real record: type 123, length, device, name.
-            let record = [0, 0, 0, 123, 0, 0, 0, 10, 0, 0, 0, device, 0, 0, 0, 2, b'f', b'w'];
-            message::push(&mut message, MessageType::EVENT_DATA, &record);
-            visitor.send(&message);
-        }
-    }
+/// A real record: type 123, length, the device's number and name.
+const DEVICE: [u8; 18] = [0, 0, 0, 123, 0, 0, 0, 10, 0, 0, 0, 1, 0, 0, 0, 2, b'f', b'w'];
+
+/// The error message of a full server.
+fn error() -> Vec<u8> {
     let mut error = Vec::new();
     message::push_error(&mut error, 1, FULL);
-    visitor.send(&error);
+    error
 }
 
 #[test]
 fn what_a_server_says_last_is_told_although_it_vanishes_at_once() {
     let site = Site::empty();
     let impostor = Impostor::new(&site.path(""));
-    for asked in [false, true, false, true] {
-        let said = thread::scope(|scope| {
-            let client = scope.spawn(|| ssl_test(&site, impostor.address(), &impostor.pkcs12, &[]));
-            vanish(&impostor, asked);
-            client.join().unwrap()
-        });
-        said.failed(1, &[FULL]);
-    }
+    // Before it has read the request: that is answered by a reset.
+    let said = thread::scope(|scope| {
+        let client = scope.spawn(|| ssl_test(&site, impostor.address(), &impostor.pkcs12, &[]));
+        impostor.accept().send(&error());
+        client.join().unwrap()
+    });
+    said.failed(1, &[FULL]);
     let collector = site.collector("collector", impostor.address(), &impostor.pkcs12);
     let process = collector.start();
-    for (count, asked) in [(1, true), (2, false)] {
-        vanish(&impostor, asked);
-        process.lines(&format!("the management center reports error 1: {FULL} Next attempt in "), count);
-    }
+    impostor.accept().send(&error());
+    process.line(&format!("the management center reports error 1: {FULL} Next attempt in "));
+}
+
+#[test]
+fn what_a_server_says_last_is_told_although_nothing_can_be_sent_to_it_any_more() {
+    let site = Site::empty();
+    let impostor = Impostor::new(&site.path(""));
+    let port = impostor.address().port().to_string();
+    let mut command = Command::new(program());
+    command.args(["ssl-test", "127.0.0.1", "-po", &port, "-s", "all", "-pk"]).arg(&impostor.pkcs12);
+    let mut child = command.current_dir(site.path("")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut out, mut err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let mut visitor = impostor.accept();
+    visitor.request();
+    // More than fits into a pipe, when it is printed.
+    let (mut items, mut bundle) = ([0, 0, 0, 7, 0, 0, 0, 1].to_vec(), Vec::new());
+    (0..1500).for_each(|_| message::push(&mut items, MessageType::EVENT_DATA, &DEVICE));
+    message::push(&mut bundle, MessageType::BUNDLE, &items);
+    visitor.send(&bundle);
+    out.read_exact(&mut [0; 1]).unwrap();
+    // It has the bundle, and cannot acknowledge it before somebody reads what it prints.
+    visitor.send(&error());
+    visitor.reset();
+    let mut printed = String::new();
+    out.read_to_string(&mut printed).unwrap();
+    let mut said = String::new();
+    err.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(printed.len() > 100_000 && said.contains(FULL), "{} bytes; {said}", printed.len());
 }
 
 /// What a client has got.

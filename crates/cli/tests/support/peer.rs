@@ -182,6 +182,11 @@ impl Visitor {
         self.tls.flush().unwrap();
     }
 
+    /// Is gone in the way of a machine that is switched off and on: the client gets a reset.
+    pub fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.tls.sock, Some(Duration::ZERO)).unwrap();
+    }
+
     /// Waits until the client is gone.
     pub fn gone(&mut self) {
         let mut buffer = [0; 4096];
