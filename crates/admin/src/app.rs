@@ -65,6 +65,15 @@ pub struct Options {
     pub clock: Clock,
 }
 
+/// Whether the page is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// It listens on these addresses.
+    Listening(Vec<SocketAddr>),
+    /// It does not, for this reason, in words that go after "off: ".
+    Off(String),
+}
+
 /// Why there can be no administration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -98,7 +107,7 @@ pub(crate) struct App {
     tokens: pki::Tokens,
     listen: Option<Vec<SocketAddr>>,
     tls: RwLock<Tls>,
-    addresses: RwLock<Vec<SocketAddr>>,
+    presence: RwLock<Presence>,
 }
 
 /// The server's certificate, and the names it is for.
@@ -130,7 +139,7 @@ impl Admin {
             tokens: crate::tokens(&home),
             listen: options.listen,
             tls: RwLock::new(read_tls(&home, handle.certificates_read())?),
-            addresses: RwLock::default(),
+            presence: RwLock::new(Presence::Off("it is starting".into())),
             handle,
             home,
         };
@@ -148,7 +157,15 @@ impl Admin {
 
     /// The addresses it listens on; none while it waits.
     pub fn local_addresses(&self) -> Vec<SocketAddr> {
-        self.0.addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
+        match self.presence() {
+            Presence::Listening(addresses) => addresses,
+            Presence::Off(_) => Vec::new(),
+        }
+    }
+
+    /// Where it is, or why it is not there.
+    pub fn presence(&self) -> Presence {
+        self.0.presence.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -207,9 +224,9 @@ impl App {
         }
     }
 
-    /// Remembers the addresses it listens on.
-    pub(crate) fn listens(&self, addresses: Vec<SocketAddr>) {
-        *self.addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
+    /// Remembers where the page is, or why it is not there.
+    pub(crate) fn is_now(&self, presence: Presence) {
+        *self.presence.write().unwrap_or_else(PoisonError::into_inner) = presence;
     }
 
     /// Answers a request. Blocks.

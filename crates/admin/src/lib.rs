@@ -36,7 +36,7 @@ mod password;
 mod rates;
 mod routes;
 
-pub use app::{Admin, Clock, Error, Options};
+pub use app::{Admin, Clock, Error, Options, Presence};
 pub use password::{MIN_PASSWORD, Password, PasswordError, check_password};
 pub use routes::routes;
 

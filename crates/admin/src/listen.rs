@@ -1,7 +1,7 @@
 //! Connections: TLS, HTTP, and bounds for what each may cost.
 
 use crate::answer::{Answer, Problem};
-use crate::app::{App, Asked, log, log_error};
+use crate::app::{App, Asked, Presence, log, log_error};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::service::service_fn;
@@ -60,9 +60,9 @@ const RETRY: Duration = Duration::from_secs(10);
 pub(crate) async fn run(app: Arc<App>) {
     if !app.password.is_set() {
         let home = app.home.dir().display();
-        log(format_args!(
-            "The administration page is off, because it has no password. To switch it on: estreamer admin password --home {home}"
-        ));
+        let why = format!("it has no password. To switch it on: estreamer admin password --home {home}");
+        log(format_args!("The administration page is off, because {why}"));
+        app.is_now(Presence::Off(why));
         while !app.password.is_set() {
             sleep(LOOK).await;
         }
@@ -72,6 +72,7 @@ pub(crate) async fn run(app: Arc<App>) {
         match bind(&app).await {
             Ok(listeners) => break listeners,
             Err(error) => {
+                app.is_now(Presence::Off(format!("{error}. It is tried again every {} seconds", RETRY.as_secs())));
                 if said.as_ref() != Some(&error) {
                     log_error(&format_args!(
                         "The administration page is not there: {error}. Trying again every {} seconds",
@@ -87,7 +88,7 @@ pub(crate) async fn run(app: Arc<App>) {
     for address in &addresses {
         log(format_args!("Administration page on https://{address}/"));
     }
-    app.listens(addresses);
+    app.is_now(Presence::Listening(addresses));
     let bounds = Arc::new(Bounds::default());
     let mut accepting = tokio::task::JoinSet::new();
     for listener in listeners {
@@ -100,7 +101,9 @@ pub(crate) async fn run(app: Arc<App>) {
 async fn bind(app: &App) -> Result<Vec<TcpListener>, String> {
     let wanted = app.wanted().map_err(|error| error.to_string())?;
     if wanted.is_empty() {
-        log("The administration page is off: admin_listen in settings.toml is empty");
+        let why = "admin_listen in settings.toml is empty";
+        log(format_args!("The administration page is off: {why}"));
+        app.is_now(Presence::Off(why.into()));
         std::future::pending::<()>().await;
     }
     let mut listeners = Vec::new();

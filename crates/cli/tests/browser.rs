@@ -122,7 +122,7 @@ impl Scene {
     fn captured(&self, key: &str) -> bool {
         let list = self.site.run(&["events", "list", "--home", &self.site.home(), "--json"]).success();
         let list: Vec<Value> = serde_json::from_str(&list).unwrap();
-        list.iter().find(|row| row["type"] == key).unwrap()["checked"].as_bool().unwrap()
+        list.iter().find(|row| row["key"] == key).unwrap()["captured"].as_bool().unwrap()
     }
 }
 

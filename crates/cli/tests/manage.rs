@@ -4,12 +4,13 @@
 mod support;
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::peer::Client;
 use support::{Daemon, Finished, Process, Site, program, run, wait_for};
 
@@ -82,7 +83,7 @@ fn a_restart_keeps_the_options_and_never_leaves_nothing_running() {
     let site = Site::new();
     let first = begin(&site, &["--nohostcheck", "--debug"]);
     let options = status(&site)["options"].clone();
-    assert_eq!(options, serde_json::json!(["--listen", "127.0.0.1:0", "--debug", "--nohostcheck"]));
+    assert_eq!(options, json!(["--listen", "127.0.0.1:0", "--debug", "--nohostcheck"]));
     let said = manage(&site, "4").success();
     assert!(said.contains("Starting it again with --listen 127.0.0.1:0 --debug --nohostcheck\n"), "{said}");
     assert!(!first.runs());
@@ -102,6 +103,40 @@ fn a_restart_keeps_the_options_and_never_leaves_nothing_running() {
     let third = daemon(&site);
     assert_eq!(manage(&site, "stop").success(), "The service has stopped; 0 connections were open\n");
     assert!(!third.runs());
+}
+
+#[test]
+fn the_status_tells_where_the_administration_page_is_or_why_it_is_off() {
+    let site = Site::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let _first = begin(&site, &["--admin", &address]);
+    let page = || status(&site)["administration"].clone();
+    let off = |why: &str| {
+        let off = wait_for(why, || page()["off"].as_str().filter(|off| off.contains(why)).map(str::to_owned));
+        assert_eq!(page()["urls"], json!([]));
+        let words = manage(&site, "status").success();
+        assert!(words.contains(&format!("\nAdministration page: off: {off}\n")), "{words}");
+    };
+    off(&format!("it has no password. To switch it on: estreamer admin password --home {}", site.home()));
+    let home = site.home();
+    let mut password = Command::new(program());
+    password.args(["admin", "password", "--home", &home]).env("ESTREAMER_ADMIN_PASSWORD", "a long password");
+    run(&mut password, b"").success();
+    off(&format!("cannot listen on {address}: "));
+    manage(&site, "stop").success();
+    // Not there is not the same as off by itself: a service that does not run tells nothing of it.
+    assert_eq!(page(), Value::Null);
+    drop(taken);
+    let _second = begin(&site, &["--admin", &address]);
+    let url = format!("https://{address}/");
+    wait_for("the page", || (page() == json!({"urls": [url], "off": null})).then_some(()));
+    let words = manage(&site, "status").success();
+    assert!(words.contains(&format!("\nAdministration page: {url}\n")), "{words}");
+    manage(&site, "stop").success();
+    site.settings("admin_listen = []\n");
+    let _third = begin(&site, &[]);
+    off("admin_listen in settings.toml is empty");
 }
 
 #[test]

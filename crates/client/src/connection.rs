@@ -19,6 +19,9 @@ const READ: usize = 64 << 10;
 /// How long the server may take what is sent to it.
 const SEND: Duration = Duration::from_secs(60);
 
+/// How long to wait for what the server said last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// How a session failed.
 #[derive(Debug, Error)]
 pub enum SessionError {
@@ -106,7 +109,8 @@ impl Connection {
                 self.stream.flush().await
             };
             match timeout(SEND, write).await {
-                Ok(sent) => sent.map_err(|e| self.lost(&e))?,
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return self.last_words(error).await,
                 Err(_) => {
                     return Err(SessionError::Lost(format!("The server takes nothing for {} s.", SEND.as_secs())));
                 }
@@ -119,6 +123,18 @@ impl Connection {
             Ok(Ok(_)) => Ok(Step::Data),
             Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => self.closed(),
             Ok(Err(error)) => Err(self.lost(&error)),
+        }
+    }
+
+    /// What had come when nothing could be sent any more: the server may have said why it goes.
+    async fn last_words(&mut self, sending: io::Error) -> Result<Step, SessionError> {
+        match timeout(LAST_WORDS, self.stream.read_buf(&mut self.buffer)).await {
+            Ok(Ok(n)) if n > 0 => Ok(Step::Data),
+            // An alert of TLS says more than a broken pipe.
+            Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                Err(self.lost(&error))
+            }
+            _ => Err(self.lost(&sending)),
         }
     }
 

@@ -34,6 +34,9 @@ const QUEUE: usize = 8;
 /// Bytes asked for in one read.
 const READ: usize = 256 << 10;
 
+/// How long to wait for what the management center said last.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The longest pause between two attempts to connect.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -447,7 +450,10 @@ impl Reader {
         self.stats.hear();
         let mut messages = 0;
         loop {
-            self.send(&mut stream).await?;
+            if let Err(ended) = self.send(&mut stream).await {
+                self.last_words(&mut stream).await?;
+                return Err(ended);
+            }
             if self.stopping() {
                 let _ = tokio::time::timeout(Duration::from_secs(1), stream.shutdown()).await;
                 return Ok(());
@@ -472,6 +478,25 @@ impl Reader {
                     self.forward().await;
                 }
                 () = tokio::time::sleep(Duration::from_millis(200)) => {}
+            }
+        }
+    }
+
+    /// Takes in what had come when nothing could be sent any more: the server may have said why it goes.
+    async fn last_words(&mut self, stream: &mut TlsStream<TcpStream>) -> Result<(), Ended> {
+        let end = tokio::time::Instant::now() + LAST_WORDS;
+        loop {
+            self.intake.buffer.reserve(READ);
+            match tokio::time::timeout_at(end, stream.read_buf(&mut self.intake.buffer)).await {
+                Ok(Ok(n)) if n > 0 => {
+                    self.intake.process()?;
+                    self.forward().await;
+                }
+                // An alert of TLS says more than a broken pipe.
+                Ok(Err(error)) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                    return Err(lost(&error, 0));
+                }
+                _ => return Ok(()),
             }
         }
     }

@@ -26,7 +26,7 @@ use crate::log::{Control, Recent, Speaker, say};
 use crate::mapping::Mappers;
 use crate::orders::{self, Orders};
 use crate::progress::Stats;
-use crate::pulse::{Part, Pulse};
+use crate::pulse::{Beat, Pulse};
 use crate::settings::Settings;
 use crate::sockets;
 use crate::table::Table;
@@ -67,7 +67,9 @@ pub struct Options {
 /// The eStreamer service of a home, listening.
 pub struct Server {
     shared: Arc<Shared>,
-    listeners: Vec<TcpListener>,
+    listeners: Vec<(TcpListener, Beat)>,
+    /// Of what starts sessions and ends those of removed clients.
+    beat: Beat,
 }
 
 /// Reloads and watches a running [`Server`]; as many as are needed.
@@ -159,7 +161,10 @@ impl Server {
         let kept = Arc::downgrade(&shared);
         let retention = std::thread::Builder::new().name("retention".into()).spawn(move || care::run(&kept, &wake));
         retention.map_err(Error::io("start a thread for the retention of", &shared.home.archive()))?;
-        Ok(Server { shared, listeners })
+        let beat = shared.pulse.part("the table of connections");
+        let accepting = |address: &SocketAddr| shared.pulse.part(format!("accepting connections on {address}"));
+        let beats: Vec<_> = shared.addresses.iter().map(accepting).collect();
+        Ok(Server { listeners: listeners.into_iter().zip(beats).collect(), shared, beat })
     }
 
     /// The addresses it listens on.
@@ -176,13 +181,14 @@ impl Server {
     /// goodbye as TLS does (an eStreamer server sends no error message then, eStreamer Integration Guide 5.3 p.22), and
     /// are given 5 seconds for it.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Server { shared, listeners } = self;
+        let Server { shared, listeners, beat } = self;
         let parent = Speaker::parent();
         let mappers = shared.mappers();
         let (sender, mut connections) = mpsc::channel(64);
         let mut accepting = JoinSet::new();
-        for listener in listeners {
-            accepting.spawn(accept(listener, sender.clone(), shared.pulse.clone()));
+        let beats: Vec<Beat> = listeners.iter().map(|(_, beat)| beat.clone()).collect();
+        for (listener, beat) in listeners {
+            accepting.spawn(accept(listener, sender.clone(), beat));
         }
         accepting.spawn(expiry::watch(shared.clone()));
         let mut sessions = JoinSet::new();
@@ -204,13 +210,15 @@ impl Server {
                     }
                 }
                 _ = clients.tick() => {
-                    shared.pulse.beat(Part::Connections);
+                    beat.now();
                     stop_removed(&shared, &mut version);
                 }
             }
         }
         say!(info, parent, "ConnectionHandler", "Shutting down, {} connections", sessions.len());
         accepting.abort_all();
+        // Nothing is expected of these any more.
+        drop((beat, beats));
         shared.table.stop_all();
         let all = async { while sessions.join_next().await.is_some() {} };
         if timeout(SHUTDOWN, all).await.is_err() {
@@ -281,8 +289,8 @@ impl Handle {
     /// Says whether the service makes progress: every part of it has shown a sign of life within this time.
     ///
     /// # Errors
-    /// The name of a part that has not.
-    pub fn alive(&self, within: Duration) -> std::result::Result<(), &'static str> {
+    /// The name of a part that has not: which archive's follower, accepting on which address, the table of connections.
+    pub fn alive(&self, within: Duration) -> std::result::Result<(), String> {
         self.shared.pulse.check(within)
     }
 
@@ -387,9 +395,9 @@ fn tls_config(home: &Home, clients: &Arc<Clients>) -> Result<Arc<ServerConfig>> 
 }
 
 /// Accepts until it is dropped. Errors such as "too many open files" pass, so it goes on after a pause.
-async fn accept(listener: TcpListener, connections: mpsc::Sender<(TcpStream, SocketAddr)>, pulse: Arc<Pulse>) {
+async fn accept(listener: TcpListener, connections: mpsc::Sender<(TcpStream, SocketAddr)>, beat: Beat) {
     loop {
-        pulse.beat(Part::Accepting);
+        beat.now();
         // Nothing is lost when waiting for a connection is given up.
         let Ok(accepted) = timeout(ACCEPT, listener.accept()).await else { continue };
         match accepted {
@@ -445,10 +453,10 @@ fn stop_removed(shared: &Shared, seen: &mut Option<(i64, i64)>) {
 }
 
 /// Tells sessions of commits, until no one listens any more.
-pub(crate) fn follow(mut tail: Tail, heads: &watch::Sender<u64>, pulse: &Pulse) {
+pub(crate) fn follow(mut tail: Tail, heads: &watch::Sender<u64>, beat: &Beat) {
     let mut failed = false;
     while !heads.is_closed() {
-        pulse.beat(Part::Archive);
+        beat.now();
         match tail.wait(FOLLOW) {
             Ok(Some(_)) => heads.send_modify(|n| *n = n.wrapping_add(1)),
             Ok(None) => failed = false,

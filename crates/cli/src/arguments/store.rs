@@ -164,7 +164,9 @@ fn time(text: &str) -> Result<u32, String> {
     } else if let Ok(time) = text.parse::<jiff::Timestamp>() {
         Some(time.as_second())
     } else {
-        let date = text.parse::<jiff::civil::Date>().ok().and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        // A date alone: of a time without a zone nobody could say which second it is.
+        let date = text.parse::<jiff::civil::Date>().ok().filter(|_| text.len() == "2026-03-01".len());
+        let date = date.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
         date.map(|date| date.timestamp().as_second())
     };
     second.and_then(|second| u32::try_from(second).ok()).ok_or_else(|| {
@@ -180,9 +182,11 @@ fn record_types(text: &str) -> Result<Types, String> {
     }
     let plain = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
     let wanted = plain(text);
+    // Those of today first.
     let named = |same: &dyn Fn(&str) -> bool| -> Vec<u16> {
-        let records = wire::layout::records().iter().filter(|record| !record.metadata);
-        records.filter(|record| same(&plain(record.name))).map(|record| record.record_type).collect()
+        let records = wire::layout::records().iter().filter(|record| !record.metadata && same(&plain(record.name)));
+        let (now, before): (Vec<_>, Vec<_>) = records.partition(|record| record.event == record.record_type);
+        now.into_iter().chain(before).map(|record| record.record_type).collect()
     };
     let exact = named(&|name| name == wanted);
     if !exact.is_empty() {

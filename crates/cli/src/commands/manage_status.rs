@@ -71,10 +71,15 @@ fn words(home: &Home, state: State, status: &Value) -> Vec<String> {
 }
 
 fn running(status: &Value, lines: &mut Vec<String>) {
-    let list =
-        |key: &str| -> Vec<&str> { status[key].as_array().into_iter().flatten().filter_map(Value::as_str).collect() };
-    lines.push(format!("Listening on {}", list("listen").join(", ")));
-    let options = list("options");
+    let list = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+    };
+    lines.push(format!("Listening on {}", list(&status["listen"]).join(", ")));
+    lines.push(match status["administration"]["off"].as_str() {
+        Some(why) => format!("Administration page: off: {why}"),
+        None => format!("Administration page: {}", list(&status["administration"]["urls"]).join(", ")),
+    });
+    let options = list(&status["options"]);
     if !options.is_empty() {
         lines.push(format!("Options: {}", options.join(" ")));
     }

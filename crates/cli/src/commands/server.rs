@@ -7,6 +7,7 @@ use crate::service::notify::Notify;
 use crate::service::server_pid::{PidFile, State, state};
 use crate::service::told::Told;
 use crate::service::{socket, watchdog};
+use admin::Admin;
 use server::log::{Lines, Target};
 use server::{Handle, Home, Options, Server, Settings};
 use std::io::IsTerminal;
@@ -61,7 +62,7 @@ fn foreground(arguments: &Arguments, home: Home) -> Result<Exit, Failure> {
         let server = Server::bind(home.clone(), options)?;
         let mut told = Told::new(server.handle(), home.clone(), Notify::from_environment());
         (told.options, told.background, told.log) = (arguments.options(), detached, target_name(&target));
-        administer(server.handle(), home.clone(), arguments);
+        told.admin = administer(server.handle(), home.clone(), arguments);
         serve(server, Arc::new(told), &pid_file).await
     });
     socket::remove(&home);
@@ -69,13 +70,16 @@ fn foreground(arguments: &Arguments, home: Home) -> Result<Exit, Failure> {
     ended
 }
 
-/// Starts the administration page and API. The service goes on without, whatever is wrong with them.
-fn administer(handle: Handle, home: Home, arguments: &Arguments) {
+/// Starts the administration page and API. The service goes on without, whatever is wrong with them; gives why then.
+fn administer(handle: Handle, home: Home, arguments: &Arguments) -> Result<Admin, String> {
     let listen = Some(arguments.admin.clone()).filter(|l| !l.is_empty());
-    match admin::Admin::new(home, handle, admin::Options { listen, ..admin::Options::default() }) {
-        Ok(admin) => drop(tokio::spawn(admin.run(std::future::pending()))),
+    let admin = Admin::new(home, handle, admin::Options { listen, ..admin::Options::default() });
+    let admin = admin.map_err(|error| error.to_string());
+    match &admin {
+        Ok(admin) => drop(tokio::spawn(admin.clone().run(std::future::pending()))),
         Err(error) => tracing::error!("The administration page is not there: {error}"),
     }
+    admin
 }
 
 /// Serves until a signal ends it.

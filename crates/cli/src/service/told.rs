@@ -1,6 +1,7 @@
 //! What a running service tells of itself, and what it does when asked.
 
 use super::notify::Notify;
+use admin::{Admin, Presence};
 use serde_json::{Value, json};
 use server::{Handle, Home};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,8 @@ pub(crate) struct Told {
     pub(crate) background: bool,
     /// Where the log goes, in words.
     pub(crate) log: String,
+    /// The administration page, or why there can be none.
+    pub(crate) admin: Result<Admin, String>,
     begun: u64,
     /// What the last reload came to.
     reload: Mutex<Option<Value>>,
@@ -31,6 +34,7 @@ impl Told {
             options: Vec::new(),
             background: false,
             log: String::new(),
+            admin: Err("it was not started".into()),
             begun: now(),
             reload: Mutex::default(),
         }
@@ -60,11 +64,24 @@ impl Told {
             "background": self.background,
             "unit": unit(),
             "log": self.log,
+            "administration": self.administration(),
             "accepted": stats.accepted,
             "refused": stats.refused,
             "sessions": sessions,
             "reload": *self.last(),
         })
+    }
+
+    /// Where the administration page is, or why it is off.
+    fn administration(&self) -> Value {
+        match self.admin.as_ref().map(Admin::presence) {
+            Ok(Presence::Listening(addresses)) => {
+                let urls: Vec<String> = addresses.iter().map(|address| format!("https://{address}/")).collect();
+                json!({"urls": urls, "off": null})
+            }
+            Ok(Presence::Off(why)) => json!({"urls": [], "off": why}),
+            Err(why) => json!({"urls": [], "off": why}),
+        }
     }
 
     /// Reads settings and certificates again, for a signal or a question, and says what came of it.

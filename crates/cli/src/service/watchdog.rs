@@ -25,7 +25,7 @@ pub(crate) fn run(told: &Told) {
                 told.notify.alive();
             }
             Err(part) => {
-                if stuck != Some(part) {
+                if stuck.as_ref() != Some(&part) {
                     tracing::error!(
                         "No progress for {} s: {part}. The service manager gets no sign of life until there is",
                         within.as_secs()

@@ -138,6 +138,8 @@ impl Impostor {
             }
         };
         socket.set_nonblocking(false).unwrap();
+        // What is sent is on its way at once: a reset would throw away what waits.
+        socket.set_nodelay(true).unwrap();
         socket.set_read_timeout(Some(SOON)).unwrap();
         socket.set_write_timeout(Some(SOON)).unwrap();
         let connection = ServerConnection::new(self.config.clone()).unwrap();
@@ -178,6 +180,11 @@ impl Visitor {
     pub fn send(&mut self, bytes: &[u8]) {
         self.tls.write_all(bytes).unwrap();
         self.tls.flush().unwrap();
+    }
+
+    /// Is gone in the way of a machine that is switched off and on: the client gets a reset.
+    pub fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.tls.sock, Some(Duration::ZERO)).unwrap();
     }
 
     /// Waits until the client is gone.
