@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use control::Control;
+use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 use serde_json::json;
 use support::archived::numbers;
@@ -69,11 +69,11 @@ fn spooled(site: &Site) -> Vec<u64> {
     numbers
 }
 
-/// Holds the sensor, or lets it go on.
-fn hold(site: &Site, held: bool) {
-    let control = Control::open(&site.path("home/control.db")).unwrap();
-    let sensors = control.sensors().unwrap();
-    control.set_sensor_paused(sensors.iter().find(|s| s.kind == "eve").unwrap().id, held).unwrap();
+/// Takes the archive's lock, as another writer does for its commits, until it is dropped.
+fn busy(site: &Site) -> fs::File {
+    let lock = fs::File::open(site.path("home/archive/netmap_0/lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    lock
 }
 
 #[test]
@@ -83,14 +83,13 @@ fn what_was_read_while_the_archive_took_nothing_survives_a_kill() {
     let mut suricata = UnixStream::connect(socket(&site)).unwrap();
     suricata.write_all(alert(1).as_bytes()).unwrap();
     wait_for("the first event", || (alerts(&site) == [1]).then_some(()));
-    hold(&site, true);
-    process.line("held");
+    let lock = busy(&site);
     let text: String = (2..=2000).map(alert).collect();
     suricata.write_all(text.as_bytes()).unwrap();
     wait_for("all lines in the spool", || (spooled(&site).last() == Some(&2000)).then_some(()));
     process.kill();
     assert_eq!(alerts(&site), [1], "none of them is in the archive");
-    hold(&site, false);
+    drop(lock);
     let mut process = sensor(&site);
     wait_for("all events", || (alerts(&site).len() >= 2000).then_some(()));
     assert_eq!(alerts(&site), (1..=2000).collect::<Vec<u64>>(), "each once and in order");
