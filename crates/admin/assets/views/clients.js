@@ -23,7 +23,7 @@ function passwordField() {
 function offer({client, download}, words, password, state) {
   return h('div', null,
     h('h2', null, words),
-    h('p', null, 'This file has the key and the certificate the client shows, and the authority it must trust. Bring it there on a safe way: whoever has it can read the events from that address.'),
+    h('p', null, 'This file has the key and the certificate the client shows, and the authority it must trust. Take it there by a safe way: whoever has it can read the events from that address.'),
     h('p', null, h('a', {class: 'button primary', id: 'download-new', href: download, download: `${client.name}.pkcs12`}, icon('download'), `Download ${client.name}.pkcs12`)),
     h('p', {class: 'note'}, 'On the client, to try it:'),
     trial(state, `${client.name}.pkcs12`, password));
