@@ -1,6 +1,7 @@
 //! Archives whose events are older than the test.
 
 use archive::{Archive, Batch, Clock, Kind, Options, Read, Reader, Start};
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -63,8 +64,9 @@ pub fn batches(bytes: &[u8]) -> Vec<usize> {
 /// Changes a byte in the body of the `number`th batch of a segment.
 pub fn damage(site: &Site, start: u32, number: usize) {
     let path = site.path(&format!("home/archive/netmap_0/unified2.{start}"));
-    let mut bytes = std::fs::read(&path).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
     let at = batches(&bytes)[number] + 100;
-    bytes[at] ^= 0x10;
-    std::fs::write(&path, bytes).unwrap();
+    // This byte alone: a sensor may be appending.
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&[bytes[at] ^ 0x10], at as u64).unwrap();
 }
