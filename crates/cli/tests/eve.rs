@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::archived::numbers;
+use support::lines::flows;
 use support::{Dice, Site, shared, wait_for};
 
 #[test]
@@ -177,21 +178,6 @@ fn a_sensor_that_is_killed_gives_each_event_once() {
 
 /// Writes an HTTP line and an alert of a flow, and the end of one that began before, for each number.
 fn write(file: &Path, from: u64, count: u64) {
-    let line = |kind: &str, flow: u64, more: Value| {
-        let mut line = json!({
-            "timestamp": "2024-03-01T12:00:05.250000+0100", "flow_id": flow, "event_type": kind, "src_ip": "10.0.0.1",
-            "src_port": 50_000, "dest_ip": "192.0.2.7", "dest_port": 80, "proto": "TCP",
-        });
-        line.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        format!("{line}\n")
-    };
-    let mut text = String::new();
-    for number in from + 1..=from + count {
-        text += &line("http", number, json!({ "http": { "status": number } }));
-        text += &line("alert", number, json!({ "alert": { "signature_id": number, "gid": 1, "severity": 1 } }));
-        if let Some(ended) = number.checked_sub(LAG).filter(|ended| *ended > 0) {
-            text += &line("flow", ended, json!({ "flow": { "pkts_toserver": ended } }));
-        }
-    }
+    let text = flows(from, count, LAG);
     File::options().append(true).create(true).open(file).unwrap().write_all(text.as_bytes()).unwrap();
 }

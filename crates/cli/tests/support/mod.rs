@@ -13,6 +13,7 @@ pub mod authority;
 pub mod backdated;
 pub mod browser;
 pub mod disk;
+pub mod lines;
 pub mod peer;
 pub mod programs;
 pub mod receivers;
