@@ -59,3 +59,9 @@ impl<E: std::error::Error> From<E> for Failure {
 pub(crate) fn say(line: impl fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
+
+/// Prints words without ending the line, at once.
+pub(crate) fn hint(words: impl fmt::Display) {
+    let mut out = std::io::stdout();
+    let _ = write!(out, "{words}").and_then(|()| out.flush());
+}

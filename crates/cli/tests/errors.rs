@@ -7,10 +7,10 @@ use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::json;
-use support::{Finished, Site, configuration, free_port, run};
+use support::{Finished, Site, configuration, free_port, program, run};
 
 /// A folder without a home.
 fn in_folder(folder: &Path, arguments: &[&str]) -> Finished {
@@ -215,4 +215,18 @@ fn the_demo_counts_what_it_sent() {
     let said = in_folder(dir.path(), &["demo", "--events", "100"]).success();
     assert!(said.contains("sent = 100, received = 100"), "{said}");
     assert_eq!(fs::read_to_string(dir.path().join("demo-data/notes")).unwrap(), "mine");
+}
+
+/// `estreamer init … | head -1`: whoever reads may have seen enough.
+#[test]
+fn a_reader_that_has_gone_is_no_fault_of_the_command() {
+    let site = Site::new();
+    let (new, home) = (site.path("new").display().to_string(), site.home());
+    for arguments in [&["init", &new][..], &["sensor", "simulate", "--home", &home, "--events", "10"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(program()).args(arguments).stdin(Stdio::null()).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !said.contains("panicked"), "{arguments:?}: {said}");
+    }
 }

@@ -76,9 +76,9 @@ pub(crate) fn run(arguments: &ConfigInit) -> Result<Exit, Failure> {
     write(file, text.as_bytes(), mode)
         .map_err(|e| Failure::new(format!("{} cannot be written: {e}", file.display())))?;
     let name = file.display();
-    println!(
+    say(format_args!(
         "{name} is written. Now:\n  estreamer config check {name}\n  estreamer test --config {name}\n  estreamer start --config {name}"
-    );
+    ));
     if locked {
         eprintln!(
             "The PKCS#12 file needs a password, which is not in {name}: give it in ESTREAMER_PASSWORD, or set password beside \

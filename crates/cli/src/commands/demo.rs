@@ -2,7 +2,7 @@
 
 use super::stop_flag;
 use crate::arguments::Demo;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, hint, say};
 use crate::logging;
 use collector::config::Config;
 use collector::run::{Collector, ExtraOutput};
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Demo) -> Result<Exit, Failure> {
     let archive = home.archive();
     let netmap = home.settings()?.netmap;
     let service = Service::start(home)?;
-    println!("Server: {} (TLS, client certificate required)", service.address);
+    say(format_args!("Server: {} (TLS, client certificate required)", service.address));
 
     let config = config(&service.address, &bundle, temporary.path(), &data)?;
     let seen = Arc::new(Seen::default());
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &Demo) -> Result<Exit, Failure> {
         destination: Box::new(Terminal { seen: seen.clone() }),
     };
     let collector = Collector::start_with(config, vec![show])?;
-    println!("Collector: writing JSON to {}", data.display());
+    say(format_args!("Collector: writing JSON to {}", data.display()));
 
     let mut settings = Settings::new(arguments.seed);
     settings.events = arguments.events;
@@ -314,7 +314,7 @@ impl Status {
                 *status = line;
             }
         } else {
-            println!("{line}");
+            say(format_args!("{line}"));
         }
         self.last = Instant::now();
         self.before = received;
@@ -322,7 +322,7 @@ impl Status {
 
     fn end(&self) {
         if self.terminal {
-            print!("\r\x1b[2K");
+            hint(format_args!("\r\x1b[2K"));
         }
     }
 }
@@ -346,23 +346,23 @@ fn summary(sent: &[(u16, u64)], data: &Path, elapsed: Duration) -> Result<Exit, 
         }
     }
     let sent: BTreeMap<u16, u64> = sent.iter().copied().collect();
-    println!("\n{:<40} {:>10} {:>10}", "record type", "sent", "received");
+    say(format_args!("\n{:<40} {:>10} {:>10}", "record type", "sent", "received"));
     let mut types: Vec<u16> = sent.keys().chain(received.keys()).copied().collect();
     types.sort_unstable();
     types.dedup();
     for t in types {
         let name = wire::layout::record(t).map_or("", |r| r.name);
         let count = |of: &BTreeMap<u16, u64>| of.get(&t).copied().unwrap_or(0);
-        println!("{:<40} {:>10} {:>10}", format!("{t} {name}"), count(&sent), count(&received));
+        say(format_args!("{:<40} {:>10} {:>10}", format!("{t} {name}"), count(&sent), count(&received)));
     }
     let (all_sent, all_received): (u64, u64) = (sent.values().sum(), received.values().sum());
-    println!("{:<40} {all_sent:>10} {all_received:>10}", "all events");
-    println!(
+    say(format_args!("{:<40} {all_sent:>10} {all_received:>10}", "all events"));
+    say(format_args!(
         "\nsent = {all_sent}, received = {all_received}, and {metadata} metadata records, in {:.1} s ({:.0} events/s)",
         elapsed.as_secs_f64(),
         all_received as f64 / elapsed.as_secs_f64()
-    );
-    println!("JSON files: {}", data.display());
+    ));
+    say(format_args!("JSON files: {}", data.display()));
     if sent == received {
         return Ok(Exit::Done);
     }

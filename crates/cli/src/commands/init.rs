@@ -2,7 +2,7 @@
 
 use super::admin;
 use crate::arguments::Init;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, say};
 use ::admin::Password;
 
 pub(crate) fn run(arguments: &Init) -> Result<Exit, Failure> {
@@ -19,18 +19,20 @@ pub(crate) fn run(arguments: &Init) -> Result<Exit, Failure> {
     }
     let home = server::Home::init(&arguments.dir, &names)?;
     let dir = arguments.dir.display();
-    println!("{dir} is ready: authority, server certificate for {}, settings.toml", names.join(", "));
+    say(format_args!("{dir} is ready: authority, server certificate for {}, settings.toml", names.join(", ")));
     let password = Password::of(&home);
     let given = if given.is_none() && !password.is_set() { admin::given(None)? } else { given };
     match given {
         Some(given) => {
             password.set(&given)?;
-            println!("Administration page, when the service runs: {}", page(&home)?);
+            say(format_args!("Administration page, when the service runs: {}", page(&home)?));
         }
         None if password.is_set() => {}
-        None => println!("The administration page is off; to switch it on: estreamer admin password --home {dir}"),
+        None => {
+            say(format_args!("The administration page is off; to switch it on: estreamer admin password --home {dir}"))
+        }
     }
-    println!("Next: estreamer clients add --home {dir} CLIENT_ADDRESS; estreamer server --home {dir}");
+    say(format_args!("Next: estreamer clients add --home {dir} CLIENT_ADDRESS; estreamer server --home {dir}"));
     Ok(Exit::Done)
 }
 

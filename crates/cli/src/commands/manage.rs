@@ -1,7 +1,7 @@
 //! `estreamer manage`: the service as `manage_estreamer.pl` manages it.
 
 use crate::arguments::{Action, Manage};
-use crate::exit::{Exit, Failure, say};
+use crate::exit::{Exit, Failure, hint, say};
 use crate::service::background::{self, wait_for_end};
 use crate::service::server_pid::{State, state};
 use crate::service::socket::ask;
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use server::Home;
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 use std::time::{Duration, Instant};
 
 /// How long the service may take to end: its sessions have five seconds.
@@ -41,8 +41,7 @@ fn menu(home: &Home, json: bool) -> Result<Exit, Failure> {
     let mut input = std::io::stdin().lock();
     loop {
         say(MENU);
-        print!("Choice: ");
-        let _ = std::io::stdout().flush();
+        hint(format_args!("Choice: "));
         let mut line = String::new();
         if input.read_line(&mut line)? == 0 {
             say("");

@@ -2,7 +2,7 @@
 
 use super::{domain, publish::device, stop_flag, tokens::tokens};
 use crate::arguments::{Eve, RecordJson, Replay, Sensor, Simulate, Times, Unified2};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, say};
 use crate::logging;
 use crate::service::notify::Notify;
 use sensors::eve::{self, EveSensor};
@@ -50,10 +50,10 @@ fn unified2(arguments: &Unified2) -> Result<Exit, Failure> {
         sensor.run(&stop)?;
     }
     let totals = sensor.totals();
-    println!(
+    say(format_args!(
         "{} events, {} packets and {} extra data records read into the archive; {} not mapped, {} damaged",
         totals.events, totals.packets, totals.extra_data, totals.unmapped, totals.malformed
-    );
+    ));
     left_out(sensor.counters().discarded());
     Ok(if totals.malformed + totals.unmapped > 0 { Exit::Incomplete } else { Exit::Done })
 }
@@ -83,15 +83,15 @@ fn eve(arguments: &Eve) -> Result<Exit, Failure> {
     }
     let tally = sensor.tally();
     if arguments.once {
-        println!("{tally}");
+        say(format_args!("{tally}"));
     }
-    println!(
+    say(format_args!(
         "{} lines read; {} have no record, {} are no events; {} flows without their end",
         tally.lines(),
         tally.unmapped(),
         tally.bad(),
         tally.unfinished()
-    );
+    ));
     left_out(sensor.counters().discarded());
     Ok(if tally.bad() > 0 { Exit::Incomplete } else { Exit::Done })
 }
@@ -110,12 +110,16 @@ fn simulate(arguments: &Simulate) -> Result<Exit, Failure> {
     simulation.run(&stop)?;
     let events = simulation.progress().events();
     match simulation.counters().discarded() {
-        0 => println!("{} events simulated; the archive has {events} of seed {}", events - before, arguments.seed),
-        left => println!(
+        0 => say(format_args!(
+            "{} events simulated; the archive has {events} of seed {}",
+            events - before,
+            arguments.seed
+        )),
+        left => say(format_args!(
             "{} events of seed {} simulated, {left} of them left out of the archive: their types are not captured",
             events - before,
             arguments.seed
-        ),
+        )),
     }
     Ok(Exit::Done)
 }
@@ -136,11 +140,11 @@ fn replay(arguments: &Replay) -> Result<Exit, Failure> {
     ready("Replaying captured streams");
     let complete = replay.run(&stop)?;
     let totals = replay.totals();
-    println!(
+    say(format_args!(
         "{} events ({} of unknown types) and {} metadata records replayed; {before} events were in the archive before, \
          {} records are kept with their flaws, {} damaged ones skipped",
         totals.events, totals.unknown, totals.metadata, totals.flawed, totals.damaged
-    );
+    ));
     left_out(totals.discarded);
     if !complete {
         return Err(Failure::new("stopped before the end; the same command goes on where it ended"));
@@ -171,6 +175,6 @@ fn record_json(arguments: &RecordJson) -> Result<Exit, Failure> {
 /// Says how many events were left out, if any were.
 fn left_out(events: u64) {
     if events > 0 {
-        println!("{events} records were left out of the archive: their event types are not captured");
+        say(format_args!("{events} records were left out of the archive: their event types are not captured"));
     }
 }

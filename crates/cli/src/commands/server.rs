@@ -1,7 +1,7 @@
 //! `estreamer server`.
 
 use crate::arguments::Server as Arguments;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, say};
 use crate::service::background::{self, DETACHED, target_name};
 use crate::service::notify::Notify;
 use crate::service::server_pid::{PidFile, State, state};
@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Exit, Failure> {
         State::Starting | State::Stopped => {}
     }
     let pid = background::start(&home, &arguments.options())?;
-    println!("The service runs (pid {pid}); its log is {}", background::log_name(&home));
+    say(format_args!("The service runs (pid {pid}); its log is {}", background::log_name(&home)));
     Ok(Exit::Done)
 }
 

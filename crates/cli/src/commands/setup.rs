@@ -4,10 +4,10 @@ use super::config_init;
 use super::place::Place;
 use super::presets::{rewrite, set};
 use crate::arguments::{ConfigInit, OfConfig, Preset};
-use crate::exit::{Exit, Failure, say};
+use crate::exit::{Exit, Failure, hint, say};
 use collector::config::{ConfigError, document};
 use serde_json::json;
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 /// Where the path of an output stands.
 const URI: &str = "$.handler.outputters[0].stream.uri";
@@ -38,8 +38,7 @@ pub(crate) fn run(arguments: &OfConfig) -> Result<Exit, Failure> {
             path.display()
         )));
     }
-    print!("Would you like to output to (1) Splunk, (2) CEF or (3) JSON? ");
-    std::io::stdout().flush()?;
+    hint(format_args!("Would you like to output to (1) Splunk, (2) CEF or (3) JSON? "));
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     let preset = match answer.trim() {
@@ -55,12 +54,12 @@ pub(crate) fn run(arguments: &OfConfig) -> Result<Exit, Failure> {
     set(&mut place.document, &["enabled"], true.into());
     rewrite(path, &place.document)?;
     match preset {
-        Preset::Cef => println!(
+        Preset::Cef => say(format_args!(
             "Set host and port of the receiver before you start it: {URI} in {}, or\n  estreamer configure {} --stream0 udp://HOST:PORT",
             path.display(),
             path.display()
-        ),
-        _ => println!("To write elsewhere, change {URI} in {}", path.display()),
+        )),
+        _ => say(format_args!("To write elsewhere, change {URI} in {}", path.display())),
     }
     Ok(Exit::Done)
 }

@@ -4,10 +4,9 @@ use super::collect::{load, unlock};
 use super::place::{self, Place};
 use super::stop;
 use crate::arguments::{Restart, Start};
-use crate::exit::{Exit, Failure, say};
+use crate::exit::{Exit, Failure, hint, say};
 use crate::service::{pid, status};
 use collector::config::{Config, Instance, Secret};
-use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -36,8 +35,7 @@ pub(crate) fn run(arguments: &Start) -> Result<Exit, Failure> {
             "the PKCS#12 files have different passwords: write each into the configuration, beside its pkcs12Filepath",
         ));
     }
-    print!("Starting \"{command}\". ");
-    std::io::stdout().flush()?;
+    hint(format_args!("Starting \"{command}\". "));
     let mut child = spawn(&path, &config, asked, &instance)?;
     match up(&mut child, &instance, Duration::from_secs(arguments.wait)) {
         Err(failure) => {

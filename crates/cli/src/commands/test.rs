@@ -2,7 +2,7 @@
 
 use super::collect::{unlock, with_environment};
 use crate::arguments::OfConfig;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, say};
 use collector::config::Config;
 use collector::run::Probe;
 
@@ -16,7 +16,7 @@ pub(crate) fn run(arguments: &OfConfig) -> Result<Exit, Failure> {
     }
     let mut failed = 0;
     for server in &config.servers {
-        println!("Connecting to {}:{} with {}", server.host, server.port, server.pkcs12.display());
+        say(format_args!("Connecting to {}:{} with {}", server.host, server.port, server.pkcs12.display()));
         match collector::run::probe(&config, server) {
             Ok(probe) => tell(&probe),
             Err(error) => {
@@ -33,13 +33,13 @@ pub(crate) fn run(arguments: &OfConfig) -> Result<Exit, Failure> {
 }
 
 fn tell(probe: &Probe) {
-    println!("Connected to {} ({})", probe.address, probe.tls);
-    println!("Server certificate SHA-256 {}", probe.fingerprint);
-    println!("Received {}", probe.first);
+    say(format_args!("Connected to {} ({})", probe.address, probe.tls));
+    say(format_args!("Server certificate SHA-256 {}", probe.fingerprint));
+    say(format_args!("Received {}", probe.first));
     if !probe.services.is_empty() {
-        println!("Services offered: {}; 6667 is eStreamer", list(&probe.services));
+        say(format_args!("Services offered: {}; 6667 is eStreamer", list(&probe.services)));
     }
-    println!("Connection successful");
+    say(format_args!("Connection successful"));
 }
 
 fn list(numbers: &[u32]) -> String {
